@@ -1,0 +1,132 @@
+"""Who holds positions and under which law: firms, customers, accounts, segregation classes.
+
+Data only. `Account.account_class` decides which law protects what lies in the account if the firm fails;
+`Account.arrangement` names the cross-margin programme whose account it is. Who may join a programme is
+decided in `arrangements/`, never here.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from attrs import field, frozen
+
+from crossmargin.records import as_frozenset
+
+
+class Registration(StrEnum):
+    """What a firm is registered as."""
+
+    BD = "BD"  # broker-dealer, Securities Exchange Act 15(b)
+    FCM = "FCM"  # futures commission merchant, Commodity Exchange Act 4f(a)(1)
+    SBSD = "SBSD"  # security-based swap dealer, Securities Exchange Act 15F
+
+
+class ClearingHouse(StrEnum):
+    """The clearing houses whose margin is modelled or named."""
+
+    FICC = "FICC"
+    CME = "CME"
+    OCC = "OCC"
+    ICC = "ICC"
+
+
+class InsolvencyRegime(StrEnum):
+    """The law under which an account is wound up when the firm that carries it fails."""
+
+    SIPA = "SIPA / chapter 7 subchapter III"
+    PART_190 = "chapter 7 subchapter IV / CFTC Part 190"
+    GENERAL_ESTATE = "general estate of the firm"
+
+
+class AccountClass(StrEnum):
+    """Legal segregation class of an account.
+
+    References
+    ----------
+    17 CFR 240.15c3-3 and Note H of 15c3-3a; Commodity Exchange Act 4d(a), (b) and (f); 17 CFR Parts 22,
+    30.7 and 190; 91 FR 4994 (3 February 2026), conditions 1 and 2, for the cross-margin futures account.
+    """
+
+    SEC_15C3_3 = "SEC_15C3_3"
+    SEC_NOTE_H = "SEC_NOTE_H"
+    CFTC_4D_AB = "CFTC_4D_AB"
+    CFTC_4D_F = "CFTC_4D_F"
+    XM_FUTURES_4D_AB = "XM_FUTURES_4D_AB"
+    CFTC_30_7 = "CFTC_30_7"
+    PROPRIETARY = "PROPRIETARY"
+
+    @property
+    def insolvency_regime(self) -> InsolvencyRegime:
+        """The law that governs the account if the firm fails."""
+        if self is AccountClass.PROPRIETARY:
+            return InsolvencyRegime.GENERAL_ESTATE
+        if self in (AccountClass.SEC_15C3_3, AccountClass.SEC_NOTE_H):
+            return InsolvencyRegime.SIPA
+        return InsolvencyRegime.PART_190
+
+    @property
+    def origin(self) -> str:
+        """`house` for the firm's own positions, `customer` for everybody else's."""
+        return "house" if self is AccountClass.PROPRIETARY else "customer"
+
+
+class CustomerKind(StrEnum):
+    """What a customer is, for the programmes that admit only some."""
+
+    RETAIL = "retail"
+    ELIGIBLE_CONTRACT_PARTICIPANT = "eligible_contract_participant"
+    MARKET_PROFESSIONAL = "market_professional"
+    QIB = "qib"
+
+
+class Agreement(StrEnum):
+    """Papers and elections that a programme may ask for before it admits an account."""
+
+    PARTICIPANT_AGREEMENT = "participant_agreement"
+    SUBORDINATION = "subordination"
+    DISCLOSURE = "disclosure"
+    CUSTOMER_OPT_IN = "customer_opt_in"
+    FIRM_OPT_IN = "firm_opt_in"
+
+
+@frozen
+class Firm:
+    """A firm that carries accounts.
+
+    `affiliates` names non-customer affiliates whose proprietary positions the firm may carry; `compliant` is
+    the firm's standing under risk, capital, liquidity and segregation rules; `net_capital` is in USD.
+    """
+
+    id: str
+    registrations: frozenset[Registration] = field(default=frozenset(), converter=as_frozenset)
+    memberships: frozenset[ClearingHouse] = field(default=frozenset(), converter=as_frozenset)
+    affiliates: frozenset[str] = field(default=frozenset(), converter=as_frozenset)
+    name: str = ""
+    compliant: bool = True
+    net_capital: float | None = None
+
+
+@frozen
+class Customer:
+    """A beneficial owner. Customers never net with one another."""
+
+    id: str
+    kind: CustomerKind = field(default=CustomerKind.ELIGIBLE_CONTRACT_PARTICIPANT, converter=CustomerKind)
+    name: str = ""
+
+
+@frozen
+class Account:
+    """An account of one `owner` (a customer, the firm itself or its affiliate) carried by one `firm`.
+
+    `arrangement` is empty, or the id of the cross-margin programme whose account this is: holding a position
+    here *is* directing it into the programme.
+    """
+
+    id: str
+    owner: str
+    firm: str
+    account_class: AccountClass = field(converter=AccountClass)
+    arrangement: str = ""
+    agreements: frozenset[Agreement] = field(default=frozenset(), converter=as_frozenset)

@@ -1,0 +1,114 @@
+"""Errors of the library and the one way to collect the problems of an input.
+
+Call `Problems.add` for everything that is wrong, then `Problems.raise_if_any`: the reader of the
+message mends the whole input at once. Nothing here knows about products or rules.
+
+    CrossMarginError
+    ├── InputError            what was handed in is wrong (every problem is listed)
+    ├── RuleError             a rule cannot answer
+    │   ├── NotInForce        the rule or value does not exist on the date asked
+    │   └── ParameterMissing  the rule has no parameter of that name
+    └── NumericalError        a calculation left the range where it means anything
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
+
+from attrs import frozen
+
+
+class CrossMarginError(Exception):
+    """Anything this library raises on purpose."""
+
+
+@frozen
+class Problem:
+    """One thing wrong with an input: what it is, where it stands, what to do about it."""
+
+    what: str
+    where: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" + (f" {self.fix}" if self.fix else "")
+
+
+class InputError(CrossMarginError):
+    """The input is wrong; `problems` lists everything found, not the first thing only."""
+
+    def __init__(self, problems: Iterable[Problem], title: str = "") -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        self.title = title or f"{count} problem{'' if count == 1 else 's'} in the input"
+        super().__init__("\n".join([self.title + ":", *(f"  - {problem}" for problem in self.problems)]))
+
+
+class RuleError(CrossMarginError):
+    """A rule cannot answer."""
+
+
+class NotInForce(RuleError):
+    """The rule or the value asked for does not exist on the date asked."""
+
+
+class ParameterMissing(RuleError):
+    """The rule has no parameter of that name."""
+
+
+class NumericalError(CrossMarginError):
+    """A calculation left the range in which its result means anything."""
+
+
+class Problems:
+    """Collects problems while an input is read, then raises them together.
+
+    Examples
+    --------
+    >>> problems = Problems()
+    >>> problems.add("quantity is NaN", where="positions.csv row 3, field 'quantity'")
+    >>> len(problems)
+    1
+    """
+
+    def __init__(self) -> None:
+        self._found: list[Problem] = []
+
+    def add(self, what: str, *, where: str, fix: str = "") -> None:
+        """Note one problem and go on."""
+        self._found.append(Problem(what, where, fix))
+
+    def extend(self, problems: Iterable[Problem]) -> None:
+        """Note problems that another check collected."""
+        self._found.extend(problems)
+
+    @contextmanager
+    def collecting(self) -> Iterator[None]:
+        """Note the problems of an `InputError` raised inside the block and go on after it."""
+        try:
+            yield
+        except InputError as error:
+            self.extend(error.problems)
+
+    def __len__(self) -> int:
+        return len(self._found)
+
+    def raise_if_any(self, title: str = "") -> None:
+        """Raise `InputError` with everything noted, or return when nothing was."""
+        if self._found:
+            raise InputError(self._found, title)
+
+
+def suggestion(name: str, choices: Iterable[str]) -> str:
+    """Return "Did you mean 'x'?" for the closest choice, else the list of choices.
+
+    Examples
+    --------
+    >>> suggestion("tresury_note", ["treasury_note", "repo"])
+    "Did you mean 'treasury_note'?"
+    """
+    known = sorted(choices)
+    close = get_close_matches(name.lower(), known, n=1) or get_close_matches(name, known, n=1)
+    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."

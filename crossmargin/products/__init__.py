@@ -1,0 +1,149 @@
+"""What can be held: frozen data with validation, no pricing.
+
+`Product` is any of them, `PRODUCT_KINDS` finds the class by its `kind`. Schedules and cash flows are in
+`treasuries`, quotation in `conventions`, contract terms in `futures`, business days in `calendars`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TypeAlias
+
+from crossmargin.products.calendars import (
+    add_business_days,
+    is_business_day,
+    last_business_day_of_month,
+    next_business_day,
+    previous_business_day,
+)
+from crossmargin.products.conventions import (
+    BondPrice,
+    bill_discount_rate,
+    bill_price,
+    bond_equivalent_yield,
+    price_from_yield,
+    settlement_date,
+)
+from crossmargin.products.futures import (
+    ContractSpec,
+    Deliverable,
+    DeliverableGrade,
+    ShortRateFuture,
+    TreasuryFuture,
+    contract_spec,
+    contract_specs,
+    conversion_factor,
+    deliverable_basket,
+    delivery_date,
+    last_trading_day,
+    reference_period,
+)
+from crossmargin.products.options import FutureOption, ListedOption
+from crossmargin.products.treasuries import (
+    STRIPS,
+    TIPS,
+    CashFlows,
+    Repo,
+    RepoLeg,
+    ReverseRepo,
+    TreasuryBill,
+    TreasuryBond,
+    TreasuryFRN,
+    TreasuryNote,
+    TreasurySecurity,
+    accrued_interest,
+    cash_flows,
+    coupon_dates,
+    has_fixed_cash_flows,
+    maturity_of,
+    remaining_years,
+    repayment,
+    repo_legs,
+    years_between,
+)
+
+Product: TypeAlias = (
+    TreasuryBill
+    | TreasuryNote
+    | TreasuryBond
+    | TreasuryFRN
+    | TIPS
+    | STRIPS
+    | Repo
+    | ReverseRepo
+    | TreasuryFuture
+    | ShortRateFuture
+    | FutureOption
+    | ListedOption
+)
+
+PRODUCT_KINDS: Mapping[str, type[Product]] = MappingProxyType(
+    {
+        product.kind: product
+        for product in (
+            TreasuryBill,
+            TreasuryNote,
+            TreasuryBond,
+            TreasuryFRN,
+            TIPS,
+            STRIPS,
+            Repo,
+            ReverseRepo,
+            TreasuryFuture,
+            ShortRateFuture,
+            FutureOption,
+            ListedOption,
+        )
+    }
+)
+
+__all__ = [
+    "PRODUCT_KINDS",
+    "STRIPS",
+    "TIPS",
+    "BondPrice",
+    "CashFlows",
+    "ContractSpec",
+    "Deliverable",
+    "DeliverableGrade",
+    "FutureOption",
+    "ListedOption",
+    "Product",
+    "Repo",
+    "RepoLeg",
+    "ReverseRepo",
+    "ShortRateFuture",
+    "TreasuryBill",
+    "TreasuryBond",
+    "TreasuryFRN",
+    "TreasuryFuture",
+    "TreasuryNote",
+    "TreasurySecurity",
+    "accrued_interest",
+    "add_business_days",
+    "bill_discount_rate",
+    "bill_price",
+    "bond_equivalent_yield",
+    "cash_flows",
+    "contract_spec",
+    "contract_specs",
+    "conversion_factor",
+    "coupon_dates",
+    "deliverable_basket",
+    "delivery_date",
+    "has_fixed_cash_flows",
+    "is_business_day",
+    "last_business_day_of_month",
+    "last_trading_day",
+    "maturity_of",
+    "next_business_day",
+    "previous_business_day",
+    "price_from_yield",
+    "reference_period",
+    "remaining_years",
+    "repayment",
+    "repo_legs",
+    "settlement_date",
+    "years_between",
+]

@@ -1,0 +1,42 @@
+"""How long a product lives: when it ends, and how far out its last cash flow lies.
+
+Call `expiry_of(product)` and `longest_maturity(product, as_of)`. No pricing, no eligibility.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import TYPE_CHECKING
+
+from crossmargin.products.calendars import add_months
+from crossmargin.products.futures import ShortRateFuture, TreasuryFuture, delivery_date, reference_period
+from crossmargin.products.options import FutureOption, ListedOption
+from crossmargin.products.treasuries import Repo, ReverseRepo, years_between
+
+if TYPE_CHECKING:
+    from crossmargin.products import Product
+
+
+def expiry_of(product: Product) -> date:
+    """Return the day the product ends: maturity, a repo's end, a future's last delivery or fixing, an expiry."""
+    if isinstance(product, Repo | ReverseRepo):
+        return product.end
+    if isinstance(product, TreasuryFuture):
+        return delivery_date(product)
+    if isinstance(product, ShortRateFuture):
+        return reference_period(product)[1]
+    return product.expiry if isinstance(product, FutureOption | ListedOption) else product.maturity
+
+
+def longest_maturity(product: Product, as_of: date) -> float:
+    """Return the years from `as_of` to the last cash flow that pricing the product needs."""
+    if isinstance(product, TreasuryFuture):
+        return max((years_between(as_of, security.maturity) for security in product.basket), default=0.0)
+    if isinstance(product, Repo | ReverseRepo):
+        return max(years_between(as_of, product.end), years_between(as_of, product.collateral.maturity))
+    return years_between(as_of, expiry_of(product))
+
+
+def whole_years_after(day: date, years: int) -> date:
+    """Return the same day `years` later; 29 February becomes 28 February."""
+    return add_months(day, 12 * years)
