@@ -1,0 +1,435 @@
+"""Worked cases with known answers, run against the rules of this library or of another engine.
+
+Call `run` with the case files. A file holds one JSON object a line: `id`, `family`, `inputs`, `expected` and
+`tolerance` {`rel`, `abs`}; anything else in it is commentary. `FAMILIES` names the function that answers each
+family of cases. A family without a function is counted as not implemented, never skipped in silence; a
+function that raises fails its case, never the run. Exit codes and printing belong to the command line.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date
+from itertools import groupby
+from math import isfinite
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from attrs import asdict, field, frozen
+
+from crossmargin.errors import Problems
+
+Family: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+
+_NEEDED: Mapping[str, type] = MappingProxyType(
+    {"id": str, "family": str, "inputs": dict, "expected": dict, "tolerance": dict}
+)
+_JSON_NAMES: Mapping[type, str] = MappingProxyType({str: "text", dict: "an object"})
+
+
+@frozen
+class Tolerance:
+    """A number passes when `|got - expected| <= max(abs, rel * |expected|)`."""
+
+    rel: float
+    abs: float
+
+    def allows(self, expected: float, got: float) -> bool:
+        """Whether `got` is near enough; NaN and infinities never are."""
+        return abs(got - expected) <= max(self.abs, self.rel * abs(expected))
+
+
+@frozen
+class Case:
+    """One worked case: a question to a family and the answer."""
+
+    id: str
+    family: str
+    inputs: Mapping[str, Any] = field(repr=False)
+    expected: Mapping[str, Any] = field(repr=False)
+    tolerance: Tolerance
+
+
+@frozen
+class Failure:
+    """A field of a case that came out wrong; `field` is empty when the rule raised or answered no mapping."""
+
+    id: str
+    family: str
+    field: str
+    expected: Any
+    got: Any
+    tolerance: Tolerance
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.id}{f' [{self.field}]' if self.field else ''}: {self.message}"
+
+
+@frozen
+class Tally:
+    """How many cases of a family passed, failed, or had no function to answer them."""
+
+    passed: int = 0
+    failed: int = 0
+    not_implemented: int = 0
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.passed + other.passed,
+            self.failed + other.failed,
+            self.not_implemented + other.not_implemented,
+        )
+
+
+@frozen
+class Outcome:
+    """What came of a run: a tally for each family, by name, and every failure in the order of the cases."""
+
+    families: Mapping[str, Tally]
+    failures: tuple[Failure, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing failed. Cases of families not implemented do not count against it."""
+        return not self.failures
+
+    def to_json_dict(self) -> dict[str, Any]:
+        """Return the outcome in plain JSON values (NaN and infinities as text)."""
+        families = {name: asdict(tally) for name, tally in self.families.items()}
+        return {"families": families, "failures": [_plain(asdict(failure)) for failure in self.failures]}
+
+    def text(self) -> str:
+        """Return a line for each failure, then the totals of each family, aligned."""
+        total = sum(self.families.values(), Tally())
+        width = max(len(name) for name in ("family", *self.families))
+        rows = [*self.families.items(), ("total", total)]
+        heading = f"{'family':<{width}}  passed  failed  not implemented"
+        lines = [
+            f"{name:<{width}}  {tally.passed:>6}  {tally.failed:>6}  {tally.not_implemented:>15}"
+            for name, tally in rows
+        ]
+        return "\n".join([*(f"FAILED {failure}" for failure in self.failures), heading, *lines])
+
+
+def run(
+    paths: str | Path | Iterable[str | Path],
+    *,
+    families: Mapping[str, Family] = MappingProxyType({}),
+    builtin: bool = True,
+) -> Outcome:
+    """Run every case of the files and return what passed, what failed and what has no function.
+
+    Parameters
+    ----------
+    paths
+        One case file or several (JSON Lines, UTF-8).
+    families
+        Functions from `inputs` to a mapping of results, by family; they come before those of `FAMILIES`.
+    builtin
+        Whether `FAMILIES` answers the other families. False to test another engine on its own.
+
+    Raises
+    ------
+    InputError
+        Listing every file that cannot be read and every malformed line, before any case is run.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> case = {"id": "double/one", "family": "double", "inputs": {"x": 1}, "expected": {"y": 2}}
+    >>> with TemporaryDirectory() as folder:
+    ...     file = Path(folder, "cases.jsonl")
+    ...     _ = file.write_text(json.dumps(case | {"tolerance": {"rel": 0, "abs": 0}}))
+    ...     outcome = run(file, families={"double": lambda inputs: {"y": 2 * inputs["x"]}})
+    >>> outcome.families["double"]
+    Tally(passed=1, failed=0, not_implemented=0)
+    """
+    known = {**(FAMILIES if builtin else {}), **families}
+    tallies: dict[str, Tally] = {}
+    failures: list[Failure] = []
+    for case in read_cases(paths):
+        result = Tally(not_implemented=1)
+        if case.family in known:
+            found = check(case, known[case.family])
+            failures.extend(found)
+            result = Tally(failed=1) if found else Tally(passed=1)
+        tallies[case.family] = tallies.get(case.family, Tally()) + result
+    return Outcome(MappingProxyType(dict(sorted(tallies.items()))), tuple(failures))
+
+
+def check(case: Case, answer: Family) -> tuple[Failure, ...]:
+    """Return what is wrong with `answer` on one case: at most one failure for each field expected."""
+    try:
+        found = list(_differences(case.expected, answer(case.inputs), case.tolerance, ()))
+    except Exception as error:  # noqa: BLE001  another's rule may raise anything, and the run goes on
+        message = " ".join(f"{type(error).__name__}: {error}".split())
+        return (Failure(case.id, case.family, "", None, None, case.tolerance, message),)
+    by_field = groupby(found, key=lambda difference: difference.path[:1])
+    return tuple(_summary(case, list(wrong)) for _, wrong in by_field)
+
+
+def read_cases(paths: str | Path | Iterable[str | Path]) -> tuple[Case, ...]:
+    """Return the cases of all files, in order.
+
+    Raises
+    ------
+    InputError
+        Listing every file that cannot be read, that holds no case, and every malformed line.
+    """
+    files = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    problems = Problems()
+    cases = [case for file in files for case in _read_file(Path(file), problems)]
+    if not files:
+        problems.add("no case file was given.", where="paths", fix="Name at least one .jsonl file.")
+    problems.raise_if_any("The cases cannot be read")
+    return tuple(cases)
+
+
+@frozen
+class _Difference:
+    path: tuple[str | int, ...]
+    expected: Any
+    got: Any
+    message: str
+
+
+def _differences(
+    expected: Any, got: Any, tolerance: Tolerance, path: tuple[str | int, ...]
+) -> Iterator[_Difference]:
+    """Yield every value under `path` in which `got` is not what is expected."""
+    if expected is None:
+        return
+    got = got.tolist() if hasattr(got, "tolist") else got
+    if isinstance(expected, Mapping):
+        yield from _mapping_differences(expected, got, tolerance, path)
+    elif isinstance(expected, list):
+        yield from _list_differences(expected, got, tolerance, path)
+    elif isinstance(expected, (bool, str)):
+        if not isinstance(got, type(expected)) or got != expected:
+            yield _Difference(path, expected, got, f"expected {expected!r}, got {got!r}")
+    elif isinstance(got, bool) or not isinstance(got, (int, float)):
+        yield _Difference(path, expected, got, f"expected {expected!r}, got {got!r}, not a number")
+    elif not tolerance.allows(expected, got):
+        message = f"expected {expected!r}, got {got!r}, off by {abs(got - expected):.3g}"
+        yield _Difference(path, expected, got, message)
+
+
+def _mapping_differences(
+    expected: Mapping[str, Any], got: Any, tolerance: Tolerance, path: tuple[str | int, ...]
+) -> Iterator[_Difference]:
+    if not isinstance(got, Mapping):
+        yield _Difference(path, expected, got, f"expected an object, got {got!r}")
+        return
+    for name, value in expected.items():
+        if name in got:
+            yield from _differences(value, got[name], tolerance, (*path, name))
+        elif value is not None:
+            yield _Difference((*path, name), value, None, f"expected {value!r}, got no such field")
+
+
+def _list_differences(
+    expected: list[Any], got: Any, tolerance: Tolerance, path: tuple[str | int, ...]
+) -> Iterator[_Difference]:
+    if not isinstance(got, (list, tuple)):
+        yield _Difference(path, expected, got, f"expected a list, got {got!r}")
+    elif len(got) != len(expected):
+        yield _Difference(path, expected, got, f"expected {len(expected)} elements, got {len(got)}")
+    else:
+        for index, value in enumerate(expected):
+            yield from _differences(value, got[index], tolerance, (*path, index))
+
+
+def _summary(case: Case, wrong: list[_Difference]) -> Failure:
+    """Return the first difference of a field, saying how many more it has."""
+    first = wrong[0]
+    name, *inside = first.path or ("",)
+    where = str(name) + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in inside)
+    more = f" (and {len(wrong) - 1} more in {name})" if len(wrong) > 1 else ""
+    message = first.message + more
+    return Failure(case.id, case.family, where, first.expected, first.got, case.tolerance, message)
+
+
+def _read_file(file: Path, problems: Problems) -> Iterator[Case]:
+    """Yield the cases of one file, noting each line that is none."""
+    try:
+        lines = file.read_text(encoding="utf-8-sig").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        problems.add(f"cannot be read ({error}).", where=str(file), fix="Give a JSON Lines file in UTF-8.")
+        return
+    numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    if not numbered:
+        problems.add("holds no case.", where=str(file), fix="Write one JSON object a line.")
+    for number, line in numbered:
+        case = _read_line(line, f"{file} line {number}", problems)
+        if case is not None:
+            yield case
+
+
+def _read_line(line: str, where: str, problems: Problems) -> Case | None:
+    """Return the case that `line` holds, or note everything that keeps it from being one."""
+    try:
+        raw = json.loads(line, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        problems.add(f"not JSON ({error}).", where=where, fix="Write one JSON object a line.")
+        return None
+    if not isinstance(raw, dict):
+        problems.add("not a JSON object.", where=where, fix=f"Give {', '.join(_NEEDED)}.")
+        return None
+    before = len(problems)
+    for name, kind in _NEEDED.items():
+        if not isinstance(raw.get(name), kind):
+            what = "is missing" if name not in raw else f"is not {_JSON_NAMES[kind]}"
+            problems.add(f"{name!r} {what}.", where=where, fix=f"Every case needs {', '.join(_NEEDED)}.")
+    limits = {name: _limit(raw.get("tolerance"), name, where, problems) for name in ("rel", "abs")}
+    if len(problems) > before:
+        return None
+    return Case(raw["id"], raw["family"], raw["inputs"], raw["expected"], Tolerance(**limits))
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON number")
+
+
+def _limit(tolerance: Any, name: str, where: str, problems: Problems) -> float:
+    """Return one limit of a tolerance, noting when it is not a number of at least zero."""
+    value = tolerance.get(name) if isinstance(tolerance, dict) else 0.0
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not isfinite(value) or value < 0:
+        problems.add(f"tolerance {name!r} is {value!r}.", where=where, fix="Give a number of at least 0.")
+        return 0.0
+    return float(value)
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` as JSON can hold it; what it cannot is given as its text."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(part) for part in value]
+    if isinstance(value, float) and not isfinite(value):
+        return repr(value)
+    return value if value is None or isinstance(value, (str, bool, int, float)) else repr(value)
+
+
+def _tail(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    from crossmargin.risk import TailMeasure
+
+    measure = TailMeasure(
+        inputs["estimator"],
+        confidence=inputs["confidence"],
+        k=inputs["k"],
+        quantile_type=inputs["quantile_type"],
+    )
+    floored = inputs["floor_at_zero"]
+    return {"value": measure.of_losses(inputs["losses"], inputs["weights"], floor_at_zero=floored)}
+
+
+def _filtered_returns(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    from crossmargin.scenarios import filtered_returns
+
+    result = filtered_returns(
+        inputs["returns"],
+        inputs["decay_factor"],
+        scaling=inputs["scaling"],
+        volatility_floor=inputs["volatility_floor"],
+    )
+    return {
+        "volatility": result.volatility,
+        "forecast_volatility": result.forecast_volatility,
+        "scaled_returns": result.scaled,
+    }
+
+
+def _blend(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    from crossmargin.combining import blend
+
+    margin = blend(
+        inputs["historical_var"],
+        inputs["stress_var"],
+        inputs["historical_weight"],
+        liquidity_charge=inputs["liquidity_charge"],
+        concentration_charge=inputs["concentration_charge"],
+    )
+    return {"margin": margin}
+
+
+def _stressed_volatility_mix(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    from crossmargin.combining import stressed_volatility_mix
+
+    current, stress = inputs["current_volatility"], inputs["stress_volatility"]
+    return {"volatility": stressed_volatility_mix(current, stress, inputs["stress_weight"])}
+
+
+def _anticyclical_options(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    from crossmargin.combining import anticyclical_options
+
+    result = anticyclical_options(**inputs)
+    return {
+        "option_a_margin": result.option_a,
+        "option_b_margin": result.option_b,
+        "option_c_margin": result.option_c,
+    }
+
+
+def _offset_cap(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    from crossmargin.combining import offset_cap
+
+    standalone, combined = inputs["standalone_margin"], inputs["combined_margin"]
+    return {"margin": offset_cap(standalone, combined, inputs["reduction_cap"])}
+
+
+def _conversion_factor(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    from crossmargin.products.futures import conversion_factor
+
+    coupon = inputs["coupon_pct"] / 100
+    maturity = date.fromisoformat(inputs["maturity_date"])
+    factor = conversion_factor(inputs["contract"], inputs["delivery_month"], coupon, maturity)
+    return {"conversion_factor": factor}
+
+
+def _two_pot(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    from crossmargin.arrangements.cme_ficc import ModelAmounts, two_pot
+
+    result = two_pot(
+        ModelAmounts(**inputs["ficc_model_usd"]),
+        ModelAmounts(**inputs["cme_model_usd"]),
+        cap=inputs["reduction_cap"],
+        minimum=inputs["reduction_minimum"],
+    )
+    return {
+        "ficc_factor": result.ficc_factor,
+        "cme_factor": result.cme_factor,
+        "applied_factor": result.applied_factor,
+        "binding_side": result.binding_side,
+        "binding_limit": result.binding_limit,
+        "ficc_requirement_usd": result.ficc_requirement,
+        "cme_requirement_usd": result.cme_requirement,
+        "standalone_total_usd": result.standalone_total,
+        "total_requirement_usd": result.total_requirement,
+        "saving_usd": result.saving,
+    }
+
+
+def _spread_credit(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    from crossmargin.arrangements.two_pot_spread_credit import Spread, spread_credits
+
+    reductions = spread_credits([Spread(**spread) for spread in inputs["spreads"]])
+    return {"reductions": reductions, "total_reduction": sum(reductions)}
+
+
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        "cross_margin.spread_credit": _spread_credit,
+        "cross_margin.two_pot": _two_pot,
+        "risk.tail": _tail,
+        "treasury_futures.conversion_factor": _conversion_factor,
+        "var.anticyclical_options": _anticyclical_options,
+        "var.blend": _blend,
+        "var.filtered_returns": _filtered_returns,
+        "var.offset_cap": _offset_cap,
+        "var.stressed_volatility_mix": _stressed_volatility_mix,
+    }
+)
