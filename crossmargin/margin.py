@@ -1,0 +1,254 @@
+"""The spine: reprice once, draw pools, margin each pool, credit between pools, report.
+
+`margin(portfolio, market, regime)` answers for one regime, `compare(portfolio, market)` for several side by side.
+Read from top to bottom: each step returns a new frozen object and nothing is computed twice. Every problem of the
+input is raised at once, before anything is priced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from functools import partial
+from math import fsum
+
+from attrs import evolve, frozen
+
+from crossmargin.eligibility import Decision
+from crossmargin.errors import Problem, Problems
+from crossmargin.market import Market
+from crossmargin.methodology import Inputs, unmodelled
+from crossmargin.parameters import Reader, Rules
+from crossmargin.pnl import can_revalue, revalue
+from crossmargin.portfolio import Pool, Portfolio, problems_on
+from crossmargin.products.lifetime import longest_maturity
+from crossmargin.regimes import (
+    CROSS_MARGIN,
+    HARMONIZED,
+    PROGRAMMES,
+    SILOED,
+    Regime,
+    common_pools,
+    decisions,
+    enrolled_in,
+    pools,
+)
+from crossmargin.registry import module, rulebook
+from crossmargin.results import Comparison, Credit, Line, Report, Requirement, not_modelled, scaled, total
+from crossmargin.scenarios import ScenarioSet, ScenarioSpec, scenario_set
+
+# A note may mature a little after the last tenor of the curve it is priced from (new 30-year bonds do).
+_BEYOND_LAST_TENOR_YEARS = 1.0
+
+
+def margin(
+    portfolio: Portfolio,
+    market: Market,
+    regime: Regime = SILOED,
+    *,
+    as_of: date | None = None,
+    rules: Iterable[Rules] = (),
+) -> Report:
+    """Return the margin of a portfolio under one regime.
+
+    Parameters
+    ----------
+    portfolio : Portfolio
+        Firms, customers, accounts and signed positions.
+    market : Market
+        Curve, history and rates; its date drives prices, rules and eligibility alike.
+    regime : Regime
+        How pools are drawn: SILOED, CROSS_MARGIN, HARMONIZED or one of your own.
+    as_of : date, optional
+        States the date you mean; a market of another date is refused.
+    rules : iterable of Rules, optional
+        Rules with overlaid values, from `crossmargin.rules(id).with_values(...)`.
+
+    Returns
+    -------
+    Report
+        Requirements, credits, decisions and everything they rest on, USD.
+
+    Raises
+    ------
+    InputError
+        Everything wrong with portfolio and market, in one error.
+    NotInForce
+        A rule has no value on the date.
+    """
+    return compare(portfolio, market, (regime,), as_of=as_of, rules=rules).reports[0]
+
+
+def compare(
+    portfolio: Portfolio,
+    market: Market,
+    regimes: Iterable[Regime] = (SILOED, CROSS_MARGIN, HARMONIZED),
+    *,
+    as_of: date | None = None,
+    rules: Iterable[Rules] = (),
+) -> Comparison:
+    """Return the margin of a portfolio under several regimes over one and the same P&L matrix.
+
+    Takes the arguments of `margin`; benefits are measured against the first regime.
+    """
+    regimes = tuple(regimes)
+    _refuse(portfolio, market, as_of)
+    book = rulebook(rules)
+    inputs = _inputs(portfolio, market, regimes, book)
+    return Comparison(tuple(_report(regime, _Run(inputs, book)) for regime in regimes))
+
+
+def _refuse(portfolio: Portfolio, market: Market, as_of: date | None) -> None:
+    """Raise everything that is wrong with the inputs, before anything is priced."""
+    problems = Problems()
+    with problems.collecting():
+        market.check_as_of(as_of or market.as_of)
+    problems.extend(problems_on(portfolio, market.as_of))
+    problems.extend(_beyond_the_curve(portfolio, market))
+    problems.raise_if_any()
+
+
+def _beyond_the_curve(portfolio: Portfolio, market: Market) -> list[Problem]:
+    last = float(market.curve.tenors[-1])
+    fix = "Give the curve its longer tenors: beyond the last one there is nothing to price from."
+    what = f"matures beyond the curve's last tenor ({last:g} years)."
+    return [
+        Problem(f"{position.product.symbol} {what}", f"position {position.id!r}", fix)
+        for position in portfolio.positions
+        if longest_maturity(position.product, market.as_of) > last + _BEYOND_LAST_TENOR_YEARS
+    ]
+
+
+def _inputs(portfolio: Portfolio, market: Market, regimes: tuple[Regime, ...], book: Mapping[str, Rules]) -> Inputs:
+    """Reprice every instrument once under every scenario set that a rule of the regimes needs."""
+    products = [product for product in portfolio.products if can_revalue(product)]
+    drawn = _scenario_sets(market, regimes, book) if products else {}
+    pnl = {spec: revalue(products, market, scenarios) for spec, scenarios in drawn.items()}
+    return Inputs(portfolio, market, pnl)
+
+
+def _scenario_sets(
+    market: Market, regimes: tuple[Regime, ...], book: Mapping[str, Rules]
+) -> dict[ScenarioSpec, ScenarioSet]:
+    rules = {id for regime in regimes for id in (*(silo.ruleset for silo in regime.silos), regime.proposal) if id}
+    specs = [spec for id in sorted(rules) for spec in module(id).scenarios(book[id].at(market.as_of))]
+    problems, drawn = Problems(), {}
+    for spec in dict.fromkeys(specs):
+        with problems.collecting():
+            drawn[spec] = scenario_set(spec, market.history, market.as_of)
+    problems.raise_if_any()
+    return drawn
+
+
+@frozen
+class _Run:
+    """What every regime's report of one comparison is made from."""
+
+    inputs: Inputs
+    book: Mapping[str, Rules]
+
+    def reader(self, rule: str) -> Reader:
+        return self.book[rule].at(self.inputs.as_of)
+
+    def decide(self, programme: str) -> tuple[Decision, ...]:
+        return decisions(self.inputs.portfolio, self.inputs.as_of, self.book[programme])
+
+    def pools(self, portfolio: Portfolio, regime: Regime) -> tuple[Pool, ...]:
+        """Today's pools; enrolment in the approved programmes draws them alike under every regime."""
+        enrolled = enrolled_in(decision for programme in PROGRAMMES for decision in self.decide(programme))
+        return pools(portfolio, regime.silos, enrolled, as_of=self.inputs.as_of)
+
+    def answer(self, ruleset: str, pool: Pool) -> Line:
+        """One rule-set's answer for any pool, whichever pot its positions lie in."""
+        line: Line = module(ruleset).requirement(pool, self.inputs, self.reader(ruleset))
+        return line
+
+    def requirement(self, pool: Pool) -> Line:
+        """Return what a pool asks under its own rule-set; visibly nothing when there is none."""
+        if pool.ruleset:
+            return self.answer(pool.ruleset, pool)
+        why = "no rule-set yet for this product in this class of account, or the trade has settled"
+        return total("requirement at the carrying firm", unmodelled(pool.positions, why))
+
+
+@frozen
+class _Margined:
+    """A pool with its requirement and what is credited against it."""
+
+    pool: Pool
+    line: Line
+    credits: tuple[Credit, ...] = ()
+
+    @property
+    def level(self) -> str:
+        """Pools without a rule-set are owed to the broker, all others to a clearing house."""
+        return "clearing" if self.pool.ruleset else "customer"
+
+    @property
+    def net(self) -> float:
+        """Requirement less credit, USD."""
+        return fsum([self.line.value, *(credit.line.value for credit in self.credits)])
+
+    @property
+    def requirement(self) -> Requirement:
+        pool, ids = self.pool, tuple(position.id for position in self.pool.positions)
+        return Requirement(pool.id, pool.owner, pool.pot, self.level, pool.ruleset, ids, self.line)
+
+
+def _report(regime: Regime, run: _Run) -> Report:
+    portfolio = run.inputs.portfolio
+    taken = tuple(decision for programme in regime.programmes for decision in run.decide(programme))
+    common = common_pools(portfolio, regime, taken)
+    rest = portfolio.without(position.id for pool in common for position in pool.positions)
+    siloed = [_Margined(pool, run.requirement(pool)) for pool in run.pools(rest, regime)]
+    harmonized = [_Margined(pool, _harmonized(pool, regime, run)) for pool in common]
+    margined = [*_credited(siloed, regime, run), *harmonized]
+    return Report(
+        regime.name,
+        regime.title,
+        regime.status,
+        run.inputs.as_of,
+        requirements=(*(each.requirement for each in margined), *_passed_on(margined, run)),
+        credits=tuple(credit for each in margined for credit in each.credits),
+        decisions=taken,
+        notes=run.inputs.notes,
+        owners={each.pool.owner: portfolio.name_of(each.pool.owner) for each in margined},
+    )
+
+
+def _credited(margined: list[_Margined], regime: Regime, run: _Run) -> list[_Margined]:
+    """Give each enrolled pool the credit of its arrangement: one unit per owner, firm and account class."""
+    units: dict[tuple[str, ...], dict[str, Pool]] = {}
+    for pool in (each.pool for each in margined if each.pool.programme in regime.arrangements):
+        units.setdefault((pool.programme, pool.owner, pool.firm, pool.account_class), {})[pool.pot] = pool
+    models = {silo.pot: partial(run.answer, silo.ruleset) for silo in regime.silos}
+    found: dict[str, tuple[Credit, ...]] = {}
+    for (programme, *_), unit in units.items():
+        for credit in module(programme).credits(unit, models, run.reader(programme)):
+            found[credit.pool] = (*found.get(credit.pool, ()), credit)
+    return [evolve(each, credits=found.get(each.pool.id, ())) for each in margined]
+
+
+def _harmonized(pool: Pool, regime: Regime, run: _Run) -> Line:
+    """Margin a common pool under the proposal, whose guardrails look at what the same positions ask siloed."""
+    alone = run.inputs.portfolio.only(position.id for position in pool.positions)
+    silos = [run.requirement(silo) for silo in run.pools(alone, regime)]
+    line: Line = module(regime.proposal).requirement(
+        pool, total("siloed requirement", silos), run.inputs, run.reader(regime.proposal)
+    )
+    return line
+
+
+def _passed_on(margined: list[_Margined], run: _Run) -> list[Requirement]:
+    """Return what customers owe their firm: at least the stated share of what the clearing houses ask for them."""
+    asked = [each for each in margined if each.level == "clearing" and each.pool.account_class.origin == "customer"]
+    return [_customer_requirement(each, run) for each in asked]
+
+
+def _customer_requirement(each: _Margined, run: _Run) -> Requirement:
+    p = run.reader(each.pool.programme or each.pool.ruleset)
+    net = Line("clearing requirement less credit", each.net, reads=each.line.all_reads())
+    gaps = [not_modelled("the rest", "the clearing requirement leaves something out")] if each.line.partial else []
+    asked = total("clearing requirement", [net, *gaps])
+    line = scaled("customer initial margin", p.customer_share, asked, reads=p.taken())
+    return evolve(each.requirement, level="customer", pot=each.pool.firm, line=line)

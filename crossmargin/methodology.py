@@ -1,0 +1,122 @@
+"""What margin methodologies share: the inputs that each of them receives, and the charges that several make.
+
+A methodology is a module with two functions: `scenarios(p)` says which scenario sets it needs before it runs, and
+`requirement(pool, inputs, p)` returns the line that is its answer. No methodology lives here, and no number of one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import numpy as np
+from attrs import frozen
+
+from crossmargin.market import FloatArray, Market
+from crossmargin.parameters import Read
+from crossmargin.pnl import PnL, can_revalue
+from crossmargin.portfolio import Portfolio, Position
+from crossmargin.products.treasuries import (
+    TREASURY_SECURITIES,
+    Repo,
+    ReverseRepo,
+    TreasurySecurity,
+    repo_legs,
+    years_between,
+)
+from crossmargin.results import Line, not_modelled, root_sum_square, scaled, total
+from crossmargin.risk import TailMeasure
+from crossmargin.scenarios import ScenarioSpec
+
+Table = Sequence[Mapping[str, Any]]
+
+
+@frozen
+class Inputs:
+    """The book, the market, and `pnl[instrument, scenario]` of every scenario set that some rule asked for."""
+
+    portfolio: Portfolio
+    market: Market
+    pnl: Mapping[ScenarioSpec, PnL]
+
+    @property
+    def as_of(self) -> date:
+        """The one date of market, rules and eligibility."""
+        return self.market.as_of
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the market and the scenario sets want said, each once."""
+        said = [
+            f"{spec.kind} scenarios over {spec.horizon_days} d: {note}"
+            for spec, pnl in self.pnl.items()
+            for note in pnl.scenarios.notes
+            if note not in self.market.notes
+        ]
+        return (*self.market.notes, *sorted(said))
+
+    def pooled(self, positions: Iterable[Position], spec: ScenarioSpec) -> FloatArray:
+        """Return the P&L of positions margined together, gain > 0, USD, of shape (n_scenarios,)."""
+        held = [position for position in positions if can_revalue(position.product)]
+        return self.pnl[spec].pooled([p.product for p in held], [p.quantity for p in held])
+
+
+def tail_charge(name: str, pnl: FloatArray, measure: TailMeasure, reads: tuple[Read, ...]) -> Line:
+    """Return the tail loss of a pooled P&L, never negative, USD."""
+    loss = measure.of_pnl(pnl) if np.size(pnl) and np.any(pnl) else 0.0
+    return Line(name, max(0.0, float(loss)), reads=reads)
+
+
+def security_exposures(positions: Iterable[Position], as_of: date) -> dict[TreasurySecurity, float]:
+    """Return the net face of each Treasury that is still to settle, USD: cash positions and open repo legs together.
+
+    Buys, sells and repo in one security net into one position, as in a net unsettled position.
+    """
+    faces: dict[TreasurySecurity, list[float]] = {}
+    for position in positions:
+        security, face = _security(position, as_of)
+        if security is not None:
+            faces.setdefault(security, []).append(face)
+    return {security: math.fsum(found) for security, found in faces.items()}
+
+
+def haircut_charge(
+    name: str, exposures: Mapping[TreasurySecurity, float], table: Table, *, as_of: date, reads: tuple[Read, ...]
+) -> Line:
+    """Return the haircut charge of net faces: signed amounts by bucket, combined as uncorrelated.
+
+    `table` rows have `bucket, kinds, from_years, to_years, haircut`; within a bucket longs and shorts offset.
+    """
+    buckets: dict[str, list[Line]] = {}
+    for security, face in exposures.items():
+        row = row_of(security, table, as_of)
+        if row is None:
+            buckets[security.symbol] = [not_modelled(security.symbol, "no haircut in the table for this maturity")]
+        else:
+            line = scaled(security.symbol, row["haircut"], Line("net face", face))
+            buckets.setdefault(row["bucket"], []).append(line)
+    return root_sum_square(name, [total(bucket, lines) for bucket, lines in buckets.items()], reads=reads)
+
+
+def row_of(security: TreasurySecurity, table: Table, as_of: date) -> Mapping[str, Any] | None:
+    """Return the row of a maturity table that a Treasury falls in, `from_years` < remaining <= `to_years`, or None."""
+    years = years_between(as_of, security.maturity)
+    for row in table:
+        if security.kind in row["kinds"] and row["from_years"] < years <= row["to_years"]:
+            return row
+    return None
+
+
+def unmodelled(positions: Iterable[Position], why: str) -> list[Line]:
+    """Return one visible line for each position that a methodology cannot margin yet."""
+    return [not_modelled(f"{position.id}: {position.product.symbol}", why) for position in positions]
+
+
+def _security(position: Position, as_of: date) -> tuple[TreasurySecurity | None, float]:
+    product = position.product
+    if isinstance(product, Repo | ReverseRepo):
+        face = sum(leg.security_face for leg in repo_legs(product, as_of))
+        return product.collateral, position.quantity * face
+    return (product, position.quantity) if isinstance(product, TREASURY_SECURITIES) else (None, 0.0)

@@ -1,0 +1,258 @@
+"""Dated, sourced values of a rule, and the reader that remembers which of them a calculation used.
+
+`load_rules(path)` reads the `.toml` beside a rule; `rules.at(as_of)` gives a `Reader` whose attributes are the
+values in force on that date. `rules.with_values(...)` overlays values for a study. Nothing here computes margin.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from attrs import evolve, field, frozen
+
+from crossmargin.errors import InputError, NotInForce, ParameterMissing, Problem, suggestion
+from crossmargin.records import freeze, to_plain
+
+Grade = Literal["rule", "disclosure", "calibrated", "assumed", "proposed"]
+GRADES = ("rule", "disclosure", "calibrated", "assumed", "proposed")
+STATUSES = ("in_force", "approved", "proposed", "withdrawn")
+
+
+@frozen
+class Source:
+    """A document that a value or a condition rests on."""
+
+    TERSE: ClassVar[bool] = True
+    title: str
+    url: str = ""
+    published: date | None = None
+    retrieved: date | None = None
+
+
+@frozen
+class DatedValue:
+    """A value in force from `start` (included) to `end` (excluded; None = still in force)."""
+
+    start: date
+    value: Any
+    source: str
+    grade: str
+    locator: str = ""
+    end: date | None = None
+    because: str = ""
+
+    def covers(self, as_of: date) -> bool:
+        """Whether the value is in force on `as_of`."""
+        return self.start <= as_of and (self.end is None or as_of < self.end)
+
+
+@frozen
+class Parameter:
+    """One parameter of a rule through time."""
+
+    name: str
+    unit: str
+    about: str
+    values: tuple[DatedValue, ...]
+
+
+@frozen
+class Condition:
+    """One condition of a programme, with its citation; the test that goes with it is code."""
+
+    id: str
+    about: str
+    cure: str
+    source: Source
+    grade: str
+    start: date
+    locator: str = ""
+    end: date | None = None
+    origin: tuple[str, ...] = ("house", "customer")
+
+    def applies(self, as_of: date, origin: str) -> bool:
+        """Whether the condition binds positions of this origin on `as_of`."""
+        return origin in self.origin and self.start <= as_of and (self.end is None or as_of < self.end)
+
+
+@frozen
+class Read:
+    """A value as it was read: what, from where, how good."""
+
+    TERSE: ClassVar[bool] = True
+    rule: str
+    name: str
+    value: Any
+    unit: str
+    grade: str
+    source: Source
+    locator: str = ""
+    because: str = ""
+
+
+class Reader:
+    """The values of one rule on one date. Every attribute read is remembered until `taken` hands it on."""
+
+    def __init__(self, rules: Rules, as_of: date) -> None:
+        self._rules = rules
+        self._as_of = as_of
+        self._pending: dict[str, Read] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the value of parameter `name` in force on the reader's date."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        read = self._rules.read(name, self._as_of)
+        self._pending[name] = evolve(read, value=freeze(to_plain(read.value)))
+        return read.value
+
+    def taken(self) -> tuple[Read, ...]:
+        """Return what was read since the last call, for the line that used it."""
+        reads = tuple(self._pending.values())
+        self._pending.clear()
+        return reads
+
+
+@frozen
+class Rules:
+    """A rule's parameters and conditions as its `.toml` states them.
+
+    Examples
+    --------
+    >>> from datetime import date
+    >>> values = (DatedValue(date(2020, 1, 1), 0.99, "r", "rule"),)
+    >>> rules = Rules(
+    ...     "toy",
+    ...     parameters={"confidence": Parameter("confidence", "1", "", values)},
+    ...     sources={"r": Source("Rule book")},
+    ... )
+    >>> rules.at(date(2026, 6, 30)).confidence
+    0.99
+    >>> rules.with_values(confidence=0.995, because="study").at(date(2026, 6, 30)).confidence
+    0.995
+    """
+
+    id: str
+    kind: str = "ruleset"
+    title: str = ""
+    authority: str = ""
+    level: str = "clearing"
+    status: str = "in_force"
+    scope: str = ""
+    sources: Mapping[str, Source] = field(factory=dict)
+    parameters: Mapping[str, Parameter] = field(factory=dict)
+    conditions: tuple[Condition, ...] = ()
+    overlays: Mapping[str, Read] = field(factory=dict)
+
+    def at(self, as_of: date) -> Reader:
+        """Return a reader of the values in force on `as_of`."""
+        return Reader(self, as_of)
+
+    def read(self, name: str, as_of: date) -> Read:
+        """Return one value in force on `as_of` with its source and grade.
+
+        Raises
+        ------
+        ParameterMissing
+            The rule has no such parameter.
+        NotInForce
+            No value covers the date; values are never carried back before their first date.
+        """
+        if name in self.overlays:
+            return self.overlays[name]
+        parameter = self._parameter(name)
+        for dated in parameter.values:
+            if dated.covers(as_of):
+                source = self.sources[dated.source]
+                return Read(self.id, name, dated.value, parameter.unit, dated.grade, source, dated.locator)
+        first = parameter.values[0].start
+        message = f"{self.id}: {name!r} has no value on {as_of}; its first date is {first}."
+        raise NotInForce(f"{message} Choose a later as_of or overlay it: with_values({name}=..., because=...).")
+
+    def with_values(self, *, because: str, **values: Any) -> Rules:
+        """Return the rule with some values replaced for a study; they are graded `assumed` and shown as overlays."""
+        overlays = dict(self.overlays)
+        for name, value in values.items():
+            unit = self._parameter(name).unit
+            source = Source("overlay of the user")
+            overlays[name] = Read(self.id, name, freeze(value), unit, "assumed", source, because=because)
+        return evolve(self, overlays=overlays)
+
+    @property
+    def first_date(self) -> date | None:
+        """The first date on which every parameter has a value (None without parameters)."""
+        return max((parameter.values[0].start for parameter in self.parameters.values()), default=None)
+
+    @property
+    def assumed_share(self) -> float:
+        """Share of the parameters whose latest value is graded `assumed`, in [0, 1]."""
+        grades = [parameter.values[-1].grade for parameter in self.parameters.values()]
+        return grades.count("assumed") / len(grades) if grades else 0.0
+
+    def _parameter(self, name: str) -> Parameter:
+        if name not in self.parameters:
+            message = f"{self.id} has no parameter {name!r}. {suggestion(name, self.parameters)}"
+            raise ParameterMissing(message)
+        return self.parameters[name]
+
+
+@cache
+def load_rules(path: Path) -> Rules:
+    """Read the `.toml` of a rule.
+
+    Raises
+    ------
+    InputError
+        The file lacks a field, names an unknown source or grade, or its dates overlap or leave a gap.
+    """
+    data = freeze(tomllib.loads(path.read_text(encoding="utf-8")))
+    try:
+        rules = _rules(data)
+    except (KeyError, TypeError) as error:
+        raise InputError([Problem(f"field missing or unknown: {error}", path.name)]) from error
+    problems = [Problem(what, f"{path.name} {where}") for where, what in _faults(rules)]
+    if problems:
+        raise InputError(problems)
+    return rules
+
+
+def _rules(data: dict[str, Any]) -> Rules:
+    sources = {key: Source(**value) for key, value in data["sources"].items()}
+    header = {key: data[key] for key in ("id", "kind", "title", "authority", "level", "status", "scope")}
+    parameters = {name: _parameter(name, value) for name, value in data.get("parameters", {}).items()}
+    conditions = tuple(_condition(name, value, sources) for name, value in data.get("conditions", {}).items())
+    return Rules(**header, sources=sources, parameters=parameters, conditions=conditions)
+
+
+def _parameter(name: str, data: dict[str, Any]) -> Parameter:
+    values = tuple(DatedValue(**_dates(value)) for value in data["values"])
+    return Parameter(name, data["unit"], data["about"], values)
+
+
+def _condition(name: str, data: dict[str, Any], sources: Mapping[str, Source]) -> Condition:
+    fields = _dates(data)
+    return Condition(id=name, **{**fields, "source": sources[fields["source"]]})
+
+
+def _dates(data: dict[str, Any]) -> dict[str, Any]:
+    renamed = {"from": "start", "until": "end"}
+    return {renamed.get(key, key): value for key, value in data.items()}
+
+
+def _faults(rules: Rules) -> list[tuple[str, str]]:
+    faults = [] if rules.status in STATUSES else [("status", f"unknown status {rules.status!r}")]
+    for name, parameter in rules.parameters.items():
+        for value in parameter.values:
+            if value.grade not in GRADES:
+                faults.append((name, f"unknown grade {value.grade!r}. {suggestion(value.grade, GRADES)}"))
+            if value.source not in rules.sources:
+                faults.append((name, f"unknown source {value.source!r}. {suggestion(value.source, rules.sources)}"))
+        for earlier, later in zip(parameter.values, parameter.values[1:], strict=False):
+            if earlier.end != later.start:
+                faults.append((name, f"gap or overlap between {earlier.end} and {later.start}"))
+    return faults

@@ -1,0 +1,178 @@
+"""What is held, by whom, where: positions in accounts, and the pools that are margined together.
+
+Build a `Portfolio`; it refuses every dangling reference at once. `problems_on` adds what depends on the date.
+Which positions share a pool is a regime's affair.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from datetime import date
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from attrs import evolve, field, frozen
+
+from crossmargin.accounts import Account, AccountClass, Customer, Firm
+from crossmargin.errors import InputError, Problem, suggestion
+from crossmargin.products import Product
+from crossmargin.products.futures import TreasuryFuture
+from crossmargin.products.lifetime import expiry_of
+from crossmargin.records import as_tuple
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+@frozen
+class Position:
+    """A signed `quantity` (long > 0) of one product in one account.
+
+    Treasuries and repo count USD face, futures and options contracts. `settles` is the settlement date of an
+    unsettled cash trade; a Treasury whose trade has settled is no longer a clearing position.
+    """
+
+    id: str
+    account: str
+    product: Product
+    quantity: float
+    settles: date | None = None
+
+
+@frozen
+class Portfolio:
+    """Firms, customers, accounts and positions that refer to one another.
+
+    Raises
+    ------
+    InputError
+        Duplicate ids, references to nothing, quantities that are not finite: all of them at once.
+    """
+
+    firms: tuple[Firm, ...] = field(default=(), converter=as_tuple)
+    customers: tuple[Customer, ...] = field(default=(), converter=as_tuple)
+    accounts: tuple[Account, ...] = field(default=(), converter=as_tuple)
+    positions: tuple[Position, ...] = field(default=(), converter=as_tuple)
+
+    def __attrs_post_init__(self) -> None:
+        problems = list(_dangling(self))
+        if problems:
+            raise InputError(problems)
+
+    @cached_property
+    def _firms(self) -> dict[str, Firm]:
+        return {firm.id: firm for firm in self.firms}
+
+    @cached_property
+    def _customers(self) -> dict[str, Customer]:
+        return {customer.id: customer for customer in self.customers}
+
+    @cached_property
+    def _accounts(self) -> dict[str, Account]:
+        return {account.id: account for account in self.accounts}
+
+    def account_of(self, position: Position) -> Account:
+        """Return the account that holds `position`."""
+        return self._accounts[position.account]
+
+    def firm(self, id: str) -> Firm:
+        """Return the firm with this id."""
+        return self._firms[id]
+
+    def customer(self, id: str) -> Customer | None:
+        """Return the customer with this id, or None when the owner is a firm or its affiliate."""
+        return self._customers.get(id)
+
+    def name_of(self, owner: str) -> str:
+        """Return the printed name of a customer, firm or affiliate."""
+        known = self._customers.get(owner) or self._firms.get(owner)
+        return (known.name if known else "") or owner
+
+    def only(self, ids: Iterable[str]) -> Portfolio:
+        """Return the portfolio with just these positions."""
+        wanted = frozenset(ids)
+        return evolve(self, positions=[position for position in self.positions if position.id in wanted])
+
+    def without(self, ids: Iterable[str]) -> Portfolio:
+        """Return the portfolio less these positions."""
+        left_out = frozenset(ids)
+        return evolve(self, positions=[position for position in self.positions if position.id not in left_out])
+
+    @cached_property
+    def products(self) -> tuple[Product, ...]:
+        """The distinct products held, in order of first appearance."""
+        return tuple(dict.fromkeys(position.product for position in self.positions))
+
+
+@frozen
+class Pool:
+    """Positions margined together under one rule-set; `programme` is the arrangement they are enrolled in."""
+
+    owner: str
+    firm: str
+    account_class: AccountClass
+    pot: str
+    ruleset: str
+    programme: str = ""
+    positions: tuple[Position, ...] = field(default=(), converter=as_tuple)
+
+    @property
+    def id(self) -> str:
+        """A readable name, unique in a report."""
+        parts = (self.owner, self.firm, self.account_class.value, self.pot, self.programme)
+        return " / ".join(part for part in parts if part)
+
+    @property
+    def products(self) -> tuple[Product, ...]:
+        """The product of each position."""
+        return tuple(position.product for position in self.positions)
+
+    @property
+    def quantities(self) -> tuple[float, ...]:
+        """The signed quantity of each position."""
+        return tuple(position.quantity for position in self.positions)
+
+
+def problems_on(portfolio: Portfolio, as_of: date) -> list[Problem]:
+    """Return what is wrong with the portfolio on `as_of`: products past their end, futures without a basket."""
+    problems = []
+    for position in portfolio.positions:
+        where, product = f"position {position.id!r}", position.product
+        end = expiry_of(product)
+        if end <= as_of:
+            problems.append(Problem(f"{product.symbol} ended on {end}, not after as_of {as_of}.", where, "Drop it."))
+        if isinstance(product, TreasuryFuture) and not product.basket:
+            fix = "Give the deliverable notes or bonds: basket=deliverable_basket(...)."
+            problems.append(Problem(f"{product.symbol} has no deliverable basket.", where, fix))
+    return problems
+
+
+def _dangling(portfolio: Portfolio) -> Iterable[Problem]:
+    owners = {firm.id for firm in portfolio.firms} | {customer.id for customer in portfolio.customers}
+    owners |= {affiliate for firm in portfolio.firms for affiliate in firm.affiliates}
+    firms = {firm.id for firm in portfolio.firms}
+    accounts = {account.id for account in portfolio.accounts}
+    yield from _duplicates("firm or customer", (*portfolio.firms, *portfolio.customers))
+    yield from _duplicates("account", portfolio.accounts)
+    yield from _duplicates("position", portfolio.positions)
+    for account in portfolio.accounts:
+        yield from _unknown(f"account {account.id!r}, field 'owner'", account.owner, owners)
+        yield from _unknown(f"account {account.id!r}, field 'firm'", account.firm, firms)
+    for position in portfolio.positions:
+        yield from _unknown(f"position {position.id!r}, field 'account'", position.account, accounts)
+        if not math.isfinite(position.quantity):
+            fix = "Give a finite signed number."
+            yield Problem(f"quantity is {position.quantity}.", f"position {position.id!r}, field 'quantity'", fix)
+
+
+def _duplicates(what: str, items: Sequence[Firm | Customer | Account | Position]) -> Iterable[Problem]:
+    for id, count in Counter(item.id for item in items).items():
+        if count > 1:
+            yield Problem(f"id stands {count} times.", f"{what} {id!r}", "Give each its own id.")
+
+
+def _unknown(where: str, name: str, known: set[str]) -> Iterable[Problem]:
+    if name not in known:
+        yield Problem(f"unknown {name!r}." if name else "is missing.", where, suggestion(name, known) if known else "")

@@ -1,0 +1,416 @@
+"""What a margin run returns: lines that check their own arithmetic, requirements, reports, comparisons.
+
+`Report.explain()` prints the calculation, `sources()` and `assumptions()` what it rests on, `to_json()` and
+`from_json` carry it elsewhere. Build lines with `total`, `largest`, `smallest`, `scaled` and their kin, so that the
+calculation *is* the explanation. Nothing here knows a rule.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from datetime import date
+from typing import Any, ClassVar, Literal, Self
+
+from attrs import field, frozen
+
+from crossmargin.eligibility import Decision
+from crossmargin.errors import InputError, NumericalError, Problem
+from crossmargin.parameters import Read
+from crossmargin.records import as_tuple, from_plain, to_plain
+
+How = Literal["input", "sum", "max", "minimum", "root_sum_square", "scaled", "product", "reduction", "not_modelled"]
+_HOLDS_TO = 1e-9  # relative agreement of a line with its parts; addition order may cost the last bits
+
+
+@frozen
+class Line:
+    """One figure, how it follows from its parts, and the parameters it read.
+
+    `amount` is in `unit` (USD unless stated), None exactly when the figure is not modelled. A part that is not
+    modelled takes no part in the arithmetic and marks every line above it as partial.
+
+    ================  =====================================================
+    how               amount
+    ================  =====================================================
+    input             given
+    sum               the parts added
+    max, minimum      the largest, the smallest part
+    root_sum_square   the square root of the sum of squared parts
+    scaled            `factor` times the only part
+    product           `factor` times the product of the parts
+    reduction         max(0, 1 - first part / second part), 0 when that is 0
+    not_modelled      None
+    ================  =====================================================
+
+    Raises
+    ------
+    NumericalError
+        The amount does not follow from the parts.
+    """
+
+    TERSE: ClassVar[bool] = True
+    name: str
+    amount: float | None
+    how: How = "input"
+    parts: tuple[Line, ...] = field(default=(), converter=as_tuple)
+    factor: float = 1.0
+    unit: str = "USD"
+    reads: tuple[Read, ...] = field(default=(), converter=as_tuple)
+    note: str = ""
+
+    def __attrs_post_init__(self) -> None:
+        if self.amount is not None and not math.isfinite(self.amount):
+            raise NumericalError(f"Line {self.name!r} is {self.amount}.")
+        if self.how == "input":
+            return
+        expected = _arithmetic(self.how, self.parts, self.factor)
+        if not _agree(self.amount, expected):
+            message = f"Line {self.name!r} says {self.amount} but {self.how} of its parts is {expected}."
+            raise NumericalError(message)
+
+    @property
+    def partial(self) -> bool:
+        """Whether something below is not modelled."""
+        return any(line.how == "not_modelled" for line in self.walk())
+
+    def walk(self) -> Iterator[Line]:
+        """Yield this line and everything below it, top down."""
+        yield self
+        for part in self.parts:
+            yield from part.walk()
+
+    def all_reads(self) -> tuple[Read, ...]:
+        """Return every distinct parameter read at or below this line."""
+        reads = (read for line in self.walk() for read in line.reads)
+        return tuple({(read.rule, read.name): read for read in reads}.values())
+
+    def part(self, name: str) -> Line:
+        """Return the first line of this name at or below this one.
+
+        Raises
+        ------
+        InputError
+            No line has the name.
+        """
+        for line in self.walk():
+            if line.name == name:
+                return line
+        raise InputError([Problem(f"no line named {name!r}.", f"line {self.name!r}")])
+
+    @property
+    def value(self) -> float:
+        """The amount as a number: what is not modelled contributes nothing to figures that say they are partial."""
+        return 0.0 if self.amount is None else self.amount
+
+
+def total(name: str, parts: Iterable[Line], **more: Any) -> Line:
+    """Return the sum of the parts as a line."""
+    return _combined(name, "sum", parts, **more)
+
+
+def largest(name: str, parts: Iterable[Line], **more: Any) -> Line:
+    """Return the largest of the parts as a line."""
+    return _combined(name, "max", parts, **more)
+
+
+def smallest(name: str, parts: Iterable[Line], **more: Any) -> Line:
+    """Return the smallest of the parts as a line."""
+    return _combined(name, "minimum", parts, **more)
+
+
+def root_sum_square(name: str, parts: Iterable[Line], **more: Any) -> Line:
+    """Return the root of the sum of squares of the parts as a line."""
+    return _combined(name, "root_sum_square", parts, **more)
+
+
+def scaled(name: str, factor: float, part: Line, **more: Any) -> Line:
+    """Return `factor` times one part as a line."""
+    return _combined(name, "scaled", (part,), factor=factor, **more)
+
+
+def product(name: str, parts: Iterable[Line], **more: Any) -> Line:
+    """Return `factor` (1 unless given) times the product of the parts as a line."""
+    return _combined(name, "product", parts, **more)
+
+
+def reduction(name: str, combined: Line, standalone: Line, **more: Any) -> Line:
+    """Return the share of `standalone` that `combined` saves, never negative, as a line of unit 1."""
+    return _combined(name, "reduction", (combined, standalone), unit="1", **more)
+
+
+def not_modelled(name: str, why: str, **more: Any) -> Line:
+    """Return a line for what is known to exist but not calculated, saying why."""
+    return Line(name, None, "not_modelled", note=why, **more)
+
+
+def _combined(name: str, how: How, parts: Iterable[Line], **more: Any) -> Line:
+    parts = tuple(parts)
+    amount = _arithmetic(how, parts, more.get("factor", 1.0))
+    return Line(name, amount, how, parts, **more)
+
+
+def _arithmetic(how: How, parts: tuple[Line, ...], factor: float) -> float | None:
+    amounts = [part.amount for part in parts if part.amount is not None]
+    if how == "not_modelled" or (parts and not amounts):
+        return None
+    if how == "sum":
+        return math.fsum(amounts)
+    if how == "root_sum_square":
+        return math.hypot(*amounts)
+    if how == "reduction":
+        combined, standalone = amounts
+        return max(0.0, 1.0 - combined / standalone) if standalone else 0.0
+    if how in ("scaled", "product"):
+        return factor * math.prod(amounts)
+    return (max if how == "max" else min)(amounts, default=0.0)
+
+
+def _agree(amount: float | None, expected: float | None) -> bool:
+    if amount is None or expected is None:
+        return amount is expected
+    return math.isclose(amount, expected, rel_tol=_HOLDS_TO, abs_tol=1e-9)
+
+
+@frozen
+class Requirement:
+    """What one pool must post, at one level (`customer`: to its broker; `clearing`: at the clearing house)."""
+
+    pool: str
+    owner: str
+    pot: str
+    level: str
+    ruleset: str
+    positions: tuple[str, ...]
+    line: Line
+
+
+@frozen
+class Credit:
+    """What an arrangement takes off one pot of one owner: a line whose amount is never positive."""
+
+    arrangement: str
+    pool: str
+    owner: str
+    pot: str
+    line: Line
+    level: str = "clearing"
+
+
+@frozen
+class Report:
+    """The margin of a portfolio under one regime. Levels never add: totals are per level.
+
+    `status` travels with every figure: a `proposed` regime is not in force and says so wherever it is printed.
+    """
+
+    regime: str
+    title: str
+    status: str
+    as_of: date
+    requirements: tuple[Requirement, ...] = ()
+    credits: tuple[Credit, ...] = ()
+    decisions: tuple[Decision, ...] = ()
+    notes: tuple[str, ...] = ()
+    owners: dict[str, str] = field(factory=dict)
+
+    def gross(self, level: str = "clearing") -> float:
+        """Return the requirements of one level before credit, USD."""
+        return math.fsum(r.line.value for r in self.requirements if r.level == level)
+
+    def credit(self, level: str = "clearing") -> float:
+        """Return the credits of one level, USD, never positive."""
+        return math.fsum(c.line.value for c in self.credits if c.level == level)
+
+    def total(self, level: str = "clearing") -> float:
+        """Return requirements less credits of one level, USD."""
+        return self.line(level).value
+
+    @property
+    def entries(self) -> tuple[Requirement | Credit, ...]:
+        """Requirements, then credits."""
+        return (*self.requirements, *self.credits)
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The levels that occur, clearing first."""
+        found = {requirement.level for requirement in self.requirements}
+        return tuple(level for level in ("clearing", "customer") if level in found) or ("clearing",)
+
+    def line(self, level: str = "clearing") -> Line:
+        """Return the whole calculation of one level as a tree: owners, pots, requirements and credits."""
+        entries = [entry for entry in self.entries if entry.level == level]
+        owners = dict.fromkeys(entry.owner for entry in entries)
+        note = "" if self.status == "in_force" else f"{self.status}: no such rule is in force"
+        parts = [_owner_line(self.owners.get(owner, owner), owner, entries) for owner in owners]
+        return total(f"{self.regime} {level} requirement", parts, note=note)
+
+    @property
+    def partial(self) -> bool:
+        """Whether any figure leaves something out."""
+        return any(requirement.line.partial for requirement in self.requirements)
+
+    def not_modelled(self) -> tuple[tuple[str, Line], ...]:
+        """Return every (pool, line) that is known to exist but not calculated."""
+        lines = ((r.pool, line) for r in self.requirements for line in r.line.walk())
+        return tuple((pool, line) for pool, line in lines if line.how == "not_modelled")
+
+    def reads(self) -> tuple[Read, ...]:
+        """Return every distinct parameter read behind the figures."""
+        return total("", [entry.line for entry in self.entries]).all_reads()
+
+    def sources(self) -> tuple[str, ...]:
+        """Return the documents behind the figures and decisions, each once."""
+        cited = [f"{read.source.title} {read.source.url}".strip() for read in self.reads()]
+        cited += [reason.citation for decision in self.decisions for reason in decision.because]
+        return tuple(dict.fromkeys(cited))
+
+    def assumptions(self) -> tuple[Read, ...]:
+        """Return every parameter read that no published text states: assumed, calibrated or proposed values."""
+        return tuple(read for read in self.reads() if read.grade not in ("rule", "disclosure"))
+
+    def assumed_share(self, level: str = "clearing") -> float:
+        """Return the share in [0, 1] of the gross requirement whose calculation read an assumed or proposed value."""
+        gross = self.gross(level)
+        resting = math.fsum(_resting(r.line) for r in self.requirements if r.level == level)
+        return min(1.0, resting / gross) if gross else 0.0
+
+    def refused(self) -> tuple[Decision, ...]:
+        """Return the decisions that keep a position out of a programme."""
+        return tuple(decision for decision in self.decisions if not decision.allowed)
+
+    def explain(self, depth: int = 9, *, level: str = "clearing") -> str:
+        """Return the calculation as an indented tree down to `depth`."""
+        from crossmargin.tables import tree  # printing is needed only when asked for
+
+        return tree(self.line(level), depth)
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return one flat record per requirement and credit."""
+        return [_record(self, entry) for entry in self.entries]
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return the whole report as JSON that `from_json` reads back."""
+        return json.dumps(to_plain(self), indent=indent, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the report that `to_json` wrote; every line checks its arithmetic again."""
+        read: Self = _read_back(cls, text)
+        return read
+
+    def __str__(self) -> str:
+        """Return the report as an aligned table."""
+        from crossmargin.tables import report_text
+
+        return report_text(self)
+
+    def _repr_html_(self) -> str:
+        from crossmargin.tables import report_html
+
+        return report_html(self)
+
+
+@frozen
+class Comparison:
+    """Reports of one portfolio under several regimes, the first one being what the others are measured against."""
+
+    reports: tuple[Report, ...]
+
+    def __getitem__(self, regime: str) -> Report:
+        """Return the report of the regime with this name."""
+        for report in self.reports:
+            if report.regime == regime.lower():
+                return report
+        known = ", ".join(report.regime for report in self.reports)
+        raise InputError([Problem(f"no regime {regime!r}; compared were {known}.", "comparison")])
+
+    def totals(self, level: str = "clearing") -> dict[str, float]:
+        """Return the total of each regime, USD."""
+        return {report.regime: report.total(level) for report in self.reports}
+
+    def benefit(self, regime: str, level: str = "clearing") -> float:
+        """Return the first regime's total minus this regime's, USD; negative when the regime asks for more."""
+        return self.reports[0].total(level) - self[regime].total(level)
+
+    def benefit_share(self, regime: str, level: str = "clearing") -> float:
+        """Return the benefit as a share of the first regime's total (0 when that is 0)."""
+        base = self.reports[0].total(level)
+        return self.benefit(regime, level) / base if base else 0.0
+
+    def bridge(self, regime: str, level: str = "clearing") -> Line:
+        """Return the steps from the first regime's total to this one's, in printed order, adding up exactly."""
+        base, other = self.reports[0], self[regime]
+        start = Line(f"{base.regime} total", base.total(level))
+        pooling = Line("pooling and model", other.gross(level) - base.gross(level))
+        credit = Line("arrangement credit", other.credit(level) - base.credit(level))
+        return total(f"{other.regime} total", (start, pooling, credit))
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return the whole comparison as JSON, totals first; `from_json` reads it back."""
+        plain = {"totals": self.totals(), "benefits": self._benefits(), **to_plain(self)}
+        return json.dumps(plain, indent=indent, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the comparison that `to_json` wrote."""
+        read: Self = _read_back(cls, text)
+        return read
+
+    def __str__(self) -> str:
+        """Return the regimes side by side as an aligned table."""
+        from crossmargin.tables import comparison_text
+
+        return comparison_text(self)
+
+    def _repr_html_(self) -> str:
+        from crossmargin.tables import comparison_html
+
+        return comparison_html(self)
+
+    def _benefits(self) -> dict[str, dict[str, float]]:
+        names = [report.regime for report in self.reports[1:]]
+        return {name: {"usd": self.benefit(name), "share": self.benefit_share(name)} for name in names}
+
+
+def _owner_line(name: str, owner: str, entries: list[Requirement | Credit]) -> Line:
+    mine = [entry for entry in entries if entry.owner == owner]
+    pots = dict.fromkeys(entry.pot for entry in mine)
+    return total(name, [_pot_line(pot, [entry for entry in mine if entry.pot == pot]) for pot in pots])
+
+
+def _pot_line(pot: str, entries: list[Requirement | Credit]) -> Line:
+    pools = dict.fromkeys(entry.pool for entry in entries)
+    return total(pot, [total(pool, [e.line for e in entries if e.pool == pool]) for pool in pools])
+
+
+def _resting(line: Line) -> float:
+    if any(read.grade in ("assumed", "proposed") for read in line.reads):
+        return line.value
+    if line.how == "sum":
+        return math.fsum(_resting(part) for part in line.parts)
+    return line.value if any(_resting(part) for part in line.parts) else 0.0
+
+
+def _record(report: Report, entry: Requirement | Credit) -> dict[str, Any]:
+    rule = entry.ruleset if isinstance(entry, Requirement) else entry.arrangement
+    return {
+        "regime": report.regime,
+        "status": report.status,
+        "as_of": report.as_of.isoformat(),
+        "level": entry.level,
+        "owner": entry.owner,
+        "pot": entry.pot,
+        "pool": entry.pool,
+        "rule": rule,
+        "kind": type(entry).__name__.lower(),
+        "amount": entry.line.amount,
+        "partial": entry.line.partial,
+    }
+
+
+def _read_back(kind: Any, text: str) -> Any:
+    data = json.loads(text)
+    known = {"totals", "benefits"}
+    return from_plain(kind, {name: value for name, value in data.items() if name not in known})

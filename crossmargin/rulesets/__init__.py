@@ -1,0 +1,4 @@
+"""Published margin methodologies.
+
+One `.py` and one `.toml` each; `crossmargin.registry` finds them by id.
+"""

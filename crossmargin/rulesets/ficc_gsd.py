@@ -1,0 +1,120 @@
+"""FICC Government Securities Division: margin of unsettled Treasuries and repo, at the clearing level.
+
+Models the VaR Charge: 99 % three-day historical simulation by full repricing of every cash flow, the haircut method
+for securities within a year of maturity and those the library has no pricing for (TIPS, FRN), and the percentage
+floor. The Excess Capital Premium is computed when the firm's net capital is known. Every other charge of the public
+list stands as a line that is not modelled, with the reason. FICC's own calibration is confidential: see the grades
+in `ficc_gsd.toml`. Official margin comes from vendor sensitivities, not from repricing.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from crossmargin.methodology import (
+    Inputs,
+    haircut_charge,
+    row_of,
+    security_exposures,
+    tail_charge,
+    unmodelled,
+)
+from crossmargin.parameters import Reader
+from crossmargin.pnl import can_revalue
+from crossmargin.portfolio import Pool, Position
+from crossmargin.products.treasuries import TREASURY_SECURITIES, TreasurySecurity, years_between
+from crossmargin.results import Line, largest, not_modelled, scaled, total
+from crossmargin.risk import TailMeasure
+from crossmargin.scenarios import ScenarioSpec
+
+HAIRCUT_KINDS = frozenset({"tips", "treasury_frn"})  # no pricing model here, as no vendor analytics at FICC
+OTHER_CHARGES = {
+    "blackout_period_exposure": "applies to GCF and mortgage pools only; pool factors are not modelled",
+    "backtesting_charge": "needs the member's own record of backtesting deficiencies",
+    "holiday_charge": "the number of extra days and its calendar are not public in figures",
+    "intraday_supplemental": "needs the intraday positions of the noon cycle",
+    "intraday_mark_to_market": "needs intraday prices; triggers of this division are not public",
+    "margin_liquidity_adjustment": "asset-group tables and market-impact parameters are confidential",
+    "portfolio_differential": "needs the member's record of VaR Charges between cycles",
+    "volatility_event_charge": "set by FICC case by case",
+    "special_charge": "set by FICC case by case",
+}
+
+
+def scenarios(p: Reader) -> tuple[ScenarioSpec, ...]:
+    """Return the historical scenarios of the VaR Charge."""
+    spec = ScenarioSpec(
+        "historical",
+        horizon_days=p.horizon_days,
+        lookback_years=p.lookback_years,
+        stress_period=p.stress_period,
+    )
+    return (spec,)
+
+
+def requirement(pool: Pool, inputs: Inputs, p: Reader) -> Line:
+    """Return the Required Fund Deposit, or the Segregated Customer Margin Requirement, of one margin portfolio."""
+    charge = var_charge(pool, inputs, p)
+    others = [not_modelled(name, why) for name, why in OTHER_CHARGES.items()]
+    add_ons = total("other charges", [excess_capital_premium(pool, charge, inputs, p), *others])
+    return total("ficc_gsd requirement", [charge, add_ons])
+
+
+def var_charge(pool: Pool, inputs: Inputs, p: Reader) -> Line:
+    """Return the VaR Charge: the model amount, but not less than the VaR Floor."""
+    by_haircut = [position for position in pool.positions if _takes_haircut(position, inputs.as_of, p)]
+    priced = [position for position in pool.positions if position not in by_haircut]
+    model = total("model", [*_simulated(priced, inputs, p), _haircuts(by_haircut, inputs, p)])
+    minimum = not_modelled("minimum_margin_amount", "formula and look-back stand in a confidential exhibit")
+    floor = largest("var_floor", [percentage_floor(pool, inputs, p), minimum])
+    return largest("var_charge", [model, floor])
+
+
+def percentage_floor(pool: Pool, inputs: Inputs, p: Reader) -> Line:
+    """Return the VaR Floor Percentage Amount: gross net-unsettled positions by maturity times the bond floor rate."""
+    exposures = security_exposures(pool.positions, inputs.as_of)
+    gross = [_gross_haircut(security, face, inputs.as_of, p) for security, face in exposures.items()]
+    base = total("index haircut on gross positions", gross)
+    return scaled("percentage_floor", p.floor_share, base, reads=p.taken())
+
+
+def excess_capital_premium(pool: Pool, charge: Line, inputs: Inputs, p: Reader) -> Line:
+    """Return the Excess Capital Premium: VaR Charge above the firm's net capital, times their ratio up to a cap."""
+    capital = inputs.portfolio.firm(pool.firm).net_capital
+    if capital is None or pool.account_class.origin == "customer":
+        return not_modelled("excess_capital_premium", "needs the netting member's net capital; house portfolios only")
+    ratio = min(charge.value / capital, p.excess_capital_ratio_cap) if capital > 0 else p.excess_capital_ratio_cap
+    excess = Line("VaR Charge above net capital", max(0.0, charge.value - capital))
+    return scaled("excess_capital_premium", ratio, excess, reads=p.taken())
+
+
+def _simulated(positions: list[Position], inputs: Inputs, p: Reader) -> list[Line]:
+    measure = TailMeasure("quantile", confidence=p.confidence, quantile_type=p.quantile_type)
+    (spec,) = scenarios(p)
+    charge = tail_charge("sensitivity_var", inputs.pooled(positions, spec), measure, p.taken())
+    unpriced = [position for position in positions if not can_revalue(position.product)]
+    return [charge, *unmodelled(unpriced, "this rule-set has no model for the product")]
+
+
+def _haircuts(positions: list[Position], inputs: Inputs, p: Reader) -> Line:
+    exposures = security_exposures(positions, inputs.as_of)
+    table = p.haircuts
+    return haircut_charge("haircut_charge", exposures, table, as_of=inputs.as_of, reads=p.taken())
+
+
+def _takes_haircut(position: Position, as_of: date, p: Reader) -> bool:
+    product = position.product
+    security = getattr(product, "collateral", product)
+    if security.kind in HAIRCUT_KINDS:
+        return True
+    if not isinstance(product, TREASURY_SECURITIES):
+        return False
+    within: bool = years_between(as_of, product.maturity) <= p.haircut_method_years
+    return within
+
+
+def _gross_haircut(security: TreasurySecurity, face: float, as_of: date, p: Reader) -> Line:
+    row = row_of(security, p.index_haircuts, as_of)
+    if row is None:
+        return not_modelled(security.symbol, "no index haircut in the table for this maturity")
+    return scaled(security.symbol, row["haircut"], Line("gross position", abs(face)))

@@ -1,0 +1,139 @@
+"""A made-up book on real history, for the demonstration and for trying things out.
+
+`basis_trade()` returns `(portfolio, market)`, ready for `compare(*basis_trade())`. Firms and customers are fictional;
+the securities, the yield history and the curve of the date are real. The market is read from files inside the package.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from crossmargin.accounts import (
+    Account,
+    AccountClass,
+    Agreement,
+    ClearingHouse,
+    Customer,
+    CustomerKind,
+    Firm,
+    Registration,
+)
+from crossmargin.io.market_files import packaged_market
+from crossmargin.market import Market
+from crossmargin.portfolio import Portfolio, Position
+from crossmargin.products import (
+    STRIPS,
+    TIPS,
+    FutureOption,
+    ListedOption,
+    Repo,
+    ReverseRepo,
+    ShortRateFuture,
+    TreasuryBill,
+    TreasuryBond,
+    TreasuryFRN,
+    TreasuryFuture,
+    TreasuryNote,
+    deliverable_basket,
+)
+
+SETTLES = date(2026, 7, 1)  # trades of the sample date settle on the next business day
+
+SECURITIES = (
+    TreasuryNote(0.0400, date(2028, 6, 30), issue=date(2023, 6, 30), cusip="91282CHK0"),
+    TreasuryNote(0.04125, date(2028, 7, 31), issue=date(2023, 7, 31), cusip="91282CHQ7"),
+    TreasuryNote(0.04375, date(2028, 8, 31), issue=date(2023, 8, 31), cusip="91282CHX2"),
+    TreasuryNote(0.03375, date(2033, 5, 15), issue=date(2023, 5, 15), cusip="91282CHC8"),
+    TreasuryNote(0.03875, date(2033, 8, 15), issue=date(2023, 8, 15), cusip="91282CHT1"),
+    TreasuryNote(0.0450, date(2033, 11, 15), issue=date(2023, 11, 15), cusip="91282CJJ1"),
+    TreasuryNote(0.0400, date(2034, 2, 15), issue=date(2024, 2, 15), cusip="91282CJZ5"),
+    TreasuryNote(0.04375, date(2034, 5, 15), issue=date(2024, 5, 15), cusip="91282CKQ3"),
+    TreasuryNote(0.03875, date(2034, 8, 15), issue=date(2024, 8, 15), cusip="91282CLF6"),
+    TreasuryBond(0.0400, date(2052, 11, 15), issue=date(2022, 11, 15), cusip="912810TL2"),
+    TreasuryBond(0.0475, date(2053, 11, 15), issue=date(2023, 11, 15), cusip="912810TV0"),
+    TreasuryBond(0.04625, date(2055, 2, 15), issue=date(2025, 2, 18), cusip="912810UG1"),
+)
+_BY_CUSIP = {security.cusip: security for security in SECURITIES}
+_CUSTOMER_PAPERS = frozenset(Agreement)
+
+
+def basis_trade() -> tuple[Portfolio, Market]:
+    """Return Treasury basis books of a fictional dual registrant and its customers, and the market of 30 June 2026.
+
+    Examples
+    --------
+    >>> portfolio, market = basis_trade()
+    >>> len(portfolio.positions), str(market.as_of)
+    (25, '2026-06-30')
+    """
+    portfolio = Portfolio(firms=_firms(), customers=_customers(), accounts=_accounts(), positions=_positions())
+    return portfolio, packaged_market()
+
+
+def _firms() -> tuple[Firm, ...]:
+    members = (ClearingHouse.FICC, ClearingHouse.CME, ClearingHouse.OCC)
+    dual = (Registration.BD, Registration.FCM)
+    northgate = Firm("NORTHGATE", dual, members, name="Northgate Securities LLC", net_capital=2.5e9)
+    eastway = Firm("EASTWAY", (Registration.FCM,), (ClearingHouse.CME,), name="Eastway Futures Inc.")
+    return northgate, eastway
+
+
+def _customers() -> tuple[Customer, ...]:
+    return (
+        Customer("MERIDIAN", CustomerKind.ELIGIBLE_CONTRACT_PARTICIPANT, name="Meridian Relative Value Fund"),
+        Customer("HARBOR", CustomerKind.QIB, name="Harbor Pension Trust"),
+        Customer("PAT", CustomerKind.RETAIL, name="Pat Doe"),
+    )
+
+
+def _accounts() -> tuple[Account, ...]:
+    classes = AccountClass
+    some = _CUSTOMER_PAPERS - {Agreement.SUBORDINATION}
+    house = (Agreement.PARTICIPANT_AGREEMENT,)
+    return (
+        Account("NG-XM", "NORTHGATE", "NORTHGATE", classes.PROPRIETARY, arrangement="cme_ficc", agreements=house),
+        Account("MER-XM", "MERIDIAN", "NORTHGATE", classes.XM_FUTURES_4D_AB, "cme_ficc", _CUSTOMER_PAPERS),
+        Account("MER-FUT", "MERIDIAN", "NORTHGATE", classes.CFTC_4D_AB),
+        Account("MER-GOV", "MERIDIAN", "NORTHGATE", classes.SEC_NOTE_H),
+        Account("MER-EAST", "MERIDIAN", "EASTWAY", classes.CFTC_4D_AB),
+        Account("HAR-XM", "HARBOR", "NORTHGATE", classes.XM_FUTURES_4D_AB, "cme_ficc", some),
+        Account("PAT-SEC", "PAT", "NORTHGATE", classes.SEC_15C3_3),
+    )
+
+
+def _positions() -> tuple[Position, ...]:
+    zt, zn, ub = (_future(contract) for contract in ("ZT", "ZN", "UB"))
+    note, old_note, bond = (_BY_CUSIP[cusip] for cusip in ("91282CHC8", "91282CHT1", "912810TL2"))
+    two_year, pension_note = _BY_CUSIP["91282CHK0"], _BY_CUSIP["91282CJJ1"]
+    month = (SETTLES, date(2026, 7, 31), 0.0372)
+    return (
+        Position("N1", "NG-XM", old_note, 60e6, SETTLES),
+        Position("N2", "NG-XM", ReverseRepo(old_note, *month, price=0.96), 25e6),
+        Position("N3", "NG-XM", zn, -560),
+        Position("N4", "NG-XM", ShortRateFuture("ZQ", 202609), 150),
+        Position("M1", "MER-XM", note, 150e6, SETTLES),
+        Position("M2", "MER-XM", Repo(note, *month, price=0.93), 150e6),
+        Position("M3", "MER-XM", zn, -1290),
+        Position("M4", "MER-XM", bond, 40e6, SETTLES),
+        Position("M5", "MER-XM", ub, -300),
+        Position("M6", "MER-XM", two_year, 200e6, SETTLES),
+        Position("M7", "MER-XM", zt, -970),
+        Position("M8", "MER-XM", ShortRateFuture("SR3", 202609), -120),
+        Position("M9", "MER-XM", TreasuryNote(0.04625, date(2027, 6, 15), cusip="91282CKV2"), 30e6, SETTLES),
+        Position("M10", "MER-XM", FutureOption(zn, "call", 112.0, date(2026, 8, 21)), 400),
+        Position("M11", "MER-FUT", zn, 80),
+        Position("M12", "MER-EAST", zn, 120),
+        Position("M13", "MER-GOV", TreasuryBill(date(2026, 9, 24)), 50e6, SETTLES),
+        Position("M14", "MER-GOV", TIPS(0.01875, date(2034, 7, 15)), 20e6, SETTLES),
+        Position("M15", "MER-GOV", STRIPS(date(2045, 2, 15)), 10e6, SETTLES),
+        Position("M16", "MER-GOV", TreasuryFRN(0.0012, date(2028, 1, 31)), 40e6, SETTLES),
+        Position("H1", "HAR-XM", pension_note, 120e6, SETTLES),
+        Position("H2", "HAR-XM", zn, -900),
+        Position("P1", "PAT-SEC", ListedOption("TLT", "put", 85.0, date(2026, 9, 18)), 20),
+        Position("P2", "PAT-SEC", ListedOption("TLT", "put", 82.0, date(2026, 9, 18)), -20),
+        Position("P3", "PAT-SEC", TreasuryBill(date(2026, 12, 24)), 25e3),
+    )
+
+
+def _future(contract: str) -> TreasuryFuture:
+    return TreasuryFuture(contract, 202609, deliverable_basket(contract, 202609, SECURITIES))
