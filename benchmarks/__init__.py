@@ -1,0 +1,1 @@
+"""Timings against peers, each with a check that both sides computed the same: `python -m benchmarks`."""

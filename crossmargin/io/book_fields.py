@@ -1,0 +1,134 @@
+"""The fields of a book file: which belong to a firm, a customer, an account, a security and each kind of position.
+
+`PRODUCT_FIELDS` is the format of positions; `book` reads and writes by it. Nothing here opens a file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from crossmargin.accounts import AccountClass, Agreement, ClearingHouse, CustomerKind, Registration
+from crossmargin.io import entries as read
+from crossmargin.io.entries import Entry, Field, Reader
+from crossmargin.products import PRODUCT_KINDS, contract_specs
+from crossmargin.products.options import RIGHTS
+
+SECTIONS = ("firms", "customers", "accounts", "securities", "positions")
+SECURITY_KINDS = ("treasury_bill", "treasury_note", "treasury_bond", "treasury_frn", "tips", "strips")
+
+_SMALLEST_COUPON = 0.001  # no Treasury pays less but nothing: a lower one is a decimal in a field of percent
+
+
+def _coupon(entry: Entry, name: str) -> float | None:
+    coupon = read.percent(entry, name)
+    if coupon is not None and 0.0 < coupon < _SMALLEST_COUPON:
+        entry.note(name, f"{entry.values[name]} % is no coupon.", f"{name} is in percent: write 4.25, not 0.0425.")
+        return None
+    return coupon
+
+
+def _word(entry: Entry, name: str) -> str | None:
+    word = read.text(entry, name)
+    if word is None or len(word.split()) == 1:
+        return word
+    entry.note(name, f"{word!r} has blanks in it.", "Write it in one word: fields of names separate them by blanks.")
+    return None
+
+
+def _contract(asset: str) -> Reader:
+    """Return a reader of a contract code; the codes are looked up when first needed."""
+
+    def code(entry: Entry, name: str) -> str | None:
+        known = [code for code, spec in contract_specs().items() if spec.asset == asset]
+        return read.choice(entry, name, known)
+
+    return code
+
+
+def _needed(name: str, how: Reader, into: str = "") -> Field:
+    return Field(name, how, into, required=True)
+
+
+_ID, _NAME = _needed("id", read.text), Field("name", read.text)
+FIRM = (
+    _ID,
+    _NAME,
+    Field("registrations", read.several_of(Registration)),
+    Field("memberships", read.several_of(ClearingHouse)),
+    Field("affiliates", read.texts),
+    Field("compliant", read.flag),
+    Field("net_capital", read.number),
+)
+CUSTOMER = (_ID, _NAME, Field("kind", read.one_of(CustomerKind)))
+ACCOUNT = (
+    _ID,
+    _needed("owner", read.text),
+    _needed("firm", read.text),
+    _needed("account_class", read.one_of(AccountClass)),
+    Field("arrangement", read.text),
+    Field("agreements", read.several_of(Agreement)),
+)
+SECURITY = (Field("name", _word), _needed("product", read.one_of(SECURITY_KINDS)))
+POSITION = (_ID, _needed("account", read.text), _needed("quantity", read.number), Field("settles", read.day))
+PRODUCT = (_needed("product", read.one_of(PRODUCT_KINDS)),)
+
+_MATURITY, _ISSUE, _CUSIP = _needed("maturity", read.day), Field("issue", read.day), Field("cusip", _word)
+_COUPON_SECURITY = (_needed("coupon_pct", _coupon, "coupon"), _MATURITY, _ISSUE, _CUSIP)
+_REPO = (
+    _needed("collateral", _word),
+    _needed("start", read.day),
+    _needed("end", read.day),
+    _needed("rate_pct", read.percent, "rate"),
+    Field("price", read.number),
+)
+_FUTURE = (
+    _needed("contract", _contract("treasury")),
+    _needed("month", read.month, "delivery_month"),
+    Field("basket", read.texts),
+)
+_OPTION = (_needed("right", read.one_of(RIGHTS)), _needed("strike", read.number), _needed("expiry", read.day))
+
+PRODUCT_FIELDS: Mapping[str, tuple[Field, ...]] = MappingProxyType(
+    {
+        "treasury_bill": (_MATURITY, _CUSIP),
+        "treasury_note": _COUPON_SECURITY,
+        "treasury_bond": _COUPON_SECURITY,
+        "treasury_frn": (_needed("spread_bp", read.basis_points, "spread"), _MATURITY, _ISSUE, _CUSIP),
+        "tips": _COUPON_SECURITY,
+        "strips": (_MATURITY, _CUSIP),
+        "repo": _REPO,
+        "reverse_repo": _REPO,
+        "treasury_future": _FUTURE,
+        "short_rate_future": (_needed("contract", _contract("short_rate")), _needed("month", read.month)),
+        "future_option": (*_FUTURE, *_OPTION),
+        "listed_option": (_needed("underlying", read.text), *_OPTION),
+    }
+)
+
+
+def names(fields: Iterable[Field]) -> tuple[str, ...]:
+    """Return the names of fields as a file writes them."""
+    return tuple(each.name for each in fields)
+
+
+def columns(head: Iterable[Field], kinds: Iterable[str]) -> tuple[str, ...]:
+    """Return the names of some fields and of all fields of some kinds of product, each once."""
+    return tuple(dict.fromkeys([*names(head), *(name for kind in kinds for name in names(PRODUCT_FIELDS[kind]))]))
+
+
+SECURITY_COLUMNS = columns(SECURITY, SECURITY_KINDS)  # here and below: in the order in which a file is written
+POSITION_COLUMNS = columns((*POSITION[:2], *PRODUCT, *POSITION[2:]), ("treasury_note", *PRODUCT_KINDS))
+_WRITTEN = {each.argument: each.name for fields in PRODUCT_FIELDS.values() for each in fields}
+
+
+def field_of(where: str) -> str:
+    """Return the field that a product means by its own word for the place of a problem.
+
+    Examples
+    --------
+    >>> field_of("treasury_note coupon"), field_of("treasury_future basket, member 0")
+    ('coupon_pct', 'basket')
+    """
+    argument = where.partition(" ")[2].partition(",")[0]
+    return _WRITTEN.get(argument, argument)

@@ -1,0 +1,137 @@
+"""A portfolio to files that `load_book` reads back: `book.toml` and beside it `positions.csv`.
+
+Call `write_book(portfolio, directory)`. It writes the format of the reference, page "Book files", and nothing else.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from io import StringIO
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from attrs import fields_dict
+
+from crossmargin.errors import InputError, Problem
+from crossmargin.io import book_fields as fields
+from crossmargin.io.book import NO_BASKET, load_book
+from crossmargin.portfolio import Portfolio, Position
+from crossmargin.products import FutureOption, Product, Repo, ReverseRepo, TreasuryFuture, TreasurySecurity
+from crossmargin.products.treasuries import TREASURY_SECURITIES
+from crossmargin.records import to_plain
+
+_PLACES = {"coupon_pct": 2, "rate_pct": 2, "spread_bp": 4}
+
+
+def write_book(portfolio: Portfolio, directory: str | PathLike[str]) -> Path:
+    """Write `book.toml` and `positions.csv` into a directory, made when absent, and return the path of the former.
+
+    Raises
+    ------
+    InputError
+        The files would not give back the portfolio: an id with a line break or with blanks at its ends, two
+        securities of one CUSIP.
+    """
+    folder = Path(directory)
+    folder.mkdir(parents=True, exist_ok=True)
+    names = _names(portfolio)
+    book = folder / "book.toml"
+    (folder / "positions.csv").write_text(_csv(portfolio, names), encoding="utf-8", newline="")
+    book.write_text(_toml(portfolio, names), encoding="utf-8", newline="")
+    if load_book(book).portfolio != portfolio:
+        fix = "Give ids without line breaks, and without blanks at their ends."
+        raise InputError([Problem("the files do not give back the portfolio.", str(book), fix)])
+    return book
+
+
+def _toml(portfolio: Portfolio, names: Mapping[TreasurySecurity, str]) -> str:
+    sections = [('positions = "positions.csv"\n')]
+    sections += [_table("firms", to_plain(firm)) for firm in portfolio.firms]
+    sections += [_table("customers", to_plain(customer)) for customer in portfolio.customers]
+    sections += [_table("accounts", to_plain(account)) for account in portfolio.accounts]
+    sections += [_table("securities", _security(each, name)) for each, name in names.items()]
+    return "\n".join(sections)
+
+
+def _table(section: str, values: Mapping[str, Any]) -> str:
+    """Return one table; what is blank is left out, as its default."""
+    lines = [f"{name} = {_toml_value(value)}" for name, value in values.items() if value not in ("", None, [])]
+    return "\n".join([f"[[{section}]]", *lines, ""])
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, Decimal | date):
+        return str(value)
+    # A string of JSON is one of TOML, but for DEL, which TOML wants escaped.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _csv(portfolio: Portfolio, names: Mapping[TreasurySecurity, str]) -> str:
+    rows = [_row(position, names) for position in portfolio.positions]
+    used = [name for name in fields.POSITION_COLUMNS if any(name in row for row in rows)]
+    needed = [name for name in fields.POSITION_COLUMNS[:4] if name not in used]
+    text = StringIO()
+    writer = csv.DictWriter(text, needed + used, restval="", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _row(position: Position, names: Mapping[TreasurySecurity, str]) -> dict[str, Any]:
+    head = {"id": position.id, "account": position.account, "quantity": _plain(position.quantity)}
+    settles = {} if position.settles is None else {"settles": position.settles}
+    return {**head, **settles, **_terms(position.product, names)}
+
+
+def _terms(product: Product, names: Mapping[TreasurySecurity, str]) -> dict[str, Any]:
+    """Return the fields of a product as a file writes them, blank ones left out."""
+    if isinstance(product, FutureOption):
+        option = {"right": product.right, "strike": product.strike, "expiry": product.expiry}
+        return {**_terms(product.underlying, names), "product": product.kind, **option}
+    if isinstance(product, TREASURY_SECURITIES) and names.get(product) == product.cusip:
+        return {"product": product.kind, "cusip": product.cusip}  # the securities give the rest
+    arguments = {name: getattr(product, name) for name in fields_dict(type(product))}
+    if isinstance(product, Repo | ReverseRepo):
+        arguments["collateral"] = names[product.collateral]
+    if isinstance(product, TreasuryFuture):
+        arguments["basket"] = " ".join([names[member] for member in product.basket] or NO_BASKET)
+    written = {each.name: arguments[each.argument] for each in fields.PRODUCT_FIELDS[product.kind]}
+    filled = {name: _written(name, value) for name, value in written.items() if value not in ("", None)}
+    return {"product": product.kind, **filled}
+
+
+def _plain(quantity: float) -> str:
+    """Return whole numbers without a point, others as the shortest text that reads back the same."""
+    return repr(float(quantity)).removesuffix(".0")
+
+
+def _written(name: str, value: Any) -> Any:
+    """Return a value as the field of a file holds it: rates in percent or basis points, months with a hyphen."""
+    if name in _PLACES:
+        return Decimal(format(Decimal(repr(float(value))).scaleb(_PLACES[name]), "f"))
+    if name == "month":
+        return f"{value // 100:04d}-{value % 100:02d}"
+    return _plain(value) if isinstance(value, float) else value
+
+
+def _security(security: TreasurySecurity, name: str) -> dict[str, Any]:
+    return {"cusip" if name == security.cusip else "name": name, **_terms(security, {})}
+
+
+def _names(portfolio: Portfolio) -> dict[TreasurySecurity, str]:
+    """Return the securities that baskets and repo refer to, each with its CUSIP or a name made for it."""
+    found = dict.fromkeys(each for product in portfolio.products for each in _referred(product))
+    return {each: each.cusip or f"security-{count}" for count, each in enumerate(found, start=1)}
+
+
+def _referred(product: Product) -> Iterable[TreasurySecurity]:
+    if isinstance(product, Repo | ReverseRepo):
+        return (product.collateral,)
+    if isinstance(product, FutureOption):
+        return product.underlying.basket
+    return product.basket if isinstance(product, TreasuryFuture) else ()

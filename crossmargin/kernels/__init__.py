@@ -1,0 +1,11 @@
+"""Compiled inner loops: arrays and floats in, arrays out. `crossmargin.pnl` is the only caller.
+
+Nothing here knows a product, a date or a rule, and nothing outside this folder imports numba. Importing the
+folder compiles the kernels, or loads them from disk (`_jit.py` says from where), so callers import it late.
+"""
+
+from __future__ import annotations
+
+from crossmargin.kernels.discounting import LANES, value_rows
+
+__all__ = ["LANES", "value_rows"]

@@ -1,0 +1,488 @@
+"""Scenario sets drawn from history: yield changes by tenor, with the dates each was observed on.
+
+Call `scenario_set(spec, history, as_of)`. A `ScenarioSpec` says what is drawn, a `ScenarioSet` holds it and
+carries notes on every gap and how it was filled. `filtered_returns` is the volatility filter on its own.
+Nothing here prices anything (`crossmargin.pnl`) or chooses a look-back: those are parameters of a rule-set.
+"""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from collections.abc import Iterable
+from datetime import date
+from math import isfinite
+
+import numpy as np
+from attrs import field, frozen
+from numpy.typing import ArrayLike, NDArray
+
+from crossmargin.errors import InputError, NumericalError, Problem, Problems, suggestion
+from crossmargin.market import (
+    FloatArray,
+    History,
+    age_notes,
+    as_dates,
+    as_texts,
+    readonly,
+    tenor_name,
+    tenor_problems,
+)
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+KINDS = ("historical", "filtered", "stress")
+SCALINGS = ("full", "half")
+
+# The next four are this library's conventions of data quality, not regulation.
+LATE_BILL_TENORS = (0.125, 2 / 12, 4 / 12)  # 1.5M, 2M, 4M: first quoted 2018-2025, between 1M and 6M anyway
+LEAST_TENORS = 5  # a change seen at fewer points says too little about a curve
+LEAST_SHARE = 0.5  # a tenor missing from most changes would be more interpolation than observation
+GAP_SLACK_DAYS = 5  # calendar days beyond two a business day: holidays yes, a missing fortnight no
+
+_SAME = 1e-9
+
+
+def _period(value: Iterable[date] | None) -> tuple[date, ...] | None:
+    return None if value is None else tuple(value)
+
+
+@frozen
+class ScenarioSpec:
+    """What a scenario set is made of.
+
+    Parameters
+    ----------
+    kind
+        `historical`: changes of the look-back, and of the stress period where it lies outside.
+        `filtered`: the same, the look-back rescaled to the volatility of today (see `filtered_returns`).
+        `stress`: changes of the stress period only.
+    horizon_days
+        Business days over which a change is taken (margin period of risk).
+    lookback_years
+        Length of the look-back; not read for `stress`.
+    stress_period
+        First and last day, both included, on which a stressed change may end.
+    decay, scaling, volatility_floor, ratio_cap
+        Parameters of `filtered_returns`; only for `filtered`, which needs `decay`.
+
+    Raises
+    ------
+    InputError
+        Listing every field out of range or set without use.
+
+    Examples
+    --------
+    >>> ScenarioSpec("historical", 3, 10).lookback_years
+    10
+    """
+
+    kind: str
+    horizon_days: int
+    lookback_years: float
+    stress_period: tuple[date, ...] | None = field(default=None, converter=_period)
+    decay: float | None = field(default=None, kw_only=True)
+    scaling: str = field(default="full", kw_only=True)
+    volatility_floor: float | None = field(default=None, kw_only=True)
+    ratio_cap: float | None = field(default=None, kw_only=True)
+
+    def __attrs_post_init__(self) -> None:
+        """Check every field and raise every problem at once."""
+        problems = Problems()
+        problems.extend(_window_problems(self))
+        problems.extend(_filter_problems(self))
+        problems.raise_if_any()
+
+
+@frozen(eq=False)
+class ScenarioSet:
+    """Yield changes, factor by scenario.
+
+    Parameters
+    ----------
+    spec
+        What the set was drawn for.
+    tenors
+        Shape [n_factors], years, strictly increasing.
+    shifts
+        Shape [n_factors, n_scenarios], absolute changes of decimal par yields; 0.0001 is one basis point up.
+    starts, ends
+        Shape [n_scenarios], the two dates of each change; empty for scenarios that were never observed.
+    notes
+        What was appended, left out or interpolated.
+
+    Raises
+    ------
+    InputError
+        When shapes do not fit, tenors do not increase or a shift is not finite.
+    """
+
+    spec: ScenarioSpec
+    tenors: FloatArray = field(converter=readonly)
+    shifts: FloatArray = field(converter=readonly)
+    starts: tuple[date, ...] = field(default=(), converter=as_dates)
+    ends: tuple[date, ...] = field(default=(), converter=as_dates)
+    notes: tuple[str, ...] = field(default=(), converter=as_texts)
+
+    def __attrs_post_init__(self) -> None:
+        """Check the shapes and raise every problem at once."""
+        problems = Problems()
+        problems.extend(_set_problems(self))
+        problems.raise_if_any()
+
+
+@frozen(eq=False)
+class FilteredReturns:
+    """Rescaled returns and the volatilities used, shaped as in `ewma_volatility`; the forecast unfloored."""
+
+    volatility: FloatArray
+    forecast_volatility: FloatArray
+    scaled: FloatArray
+
+
+def scenario_set(spec: ScenarioSpec, history: History, as_of: date) -> ScenarioSet:
+    """Return the changes of the history that `spec` asks for, seen from `as_of`.
+
+    Rows of the history after `as_of` are never read. Returned are the changes of the look-back, oldest first,
+    then those of the stress period that the look-back does not hold.
+
+    Raises
+    ------
+    InputError
+        When no usable change ends in the look-back (in the stress period for `stress`); says the windows and
+        the span of the history.
+
+    Notes
+    -----
+    Rules, in this order:
+
+    1. Changes overlap: one for each row i, from row i to row i + `horizon_days`. Rows are business days.
+    2. The look-back of n years ends at the last row on or before `as_of` and holds the changes whose *end*
+       lies after the same day n years earlier. A history that ends early is anchored there, and noted.
+    3. A stress period holds the changes whose end lies between its two days, both included.
+    4. A change that spans more than 2 x horizon + 5 calendar days is a gap in the data: dropped, counted.
+    5. Factors are the tenors of the history without 1.5M, 2M and 4M that are quoted on both dates of at
+       least half of the changes; the others are left out and named.
+    6. A change with fewer than five factors quoted on both dates (all of them, when the history has fewer)
+       is dropped and counted.
+    7. A factor not quoted on one of the two dates takes the change interpolated linearly between the
+       changes of its neighbours on these dates, beyond the last neighbour the change of that neighbour;
+       counted for each tenor.
+    8. `filtered` rescales the look-back only. Stressed changes stay as they were: rescaled to a quiet market
+       they would no longer be stress.
+
+    Examples
+    --------
+    >>> from datetime import date
+    >>> days = [date(2017, 3, day) for day in (27, 28, 29, 30)]
+    >>> history = History(days, [1, 2], [[0.01, 0.012], [0.011, 0.013], [0.011, 0.012], [0.012, 0.015]])
+    >>> drawn = scenario_set(ScenarioSpec("historical", 2, 1), history, date(2017, 3, 30))
+    >>> [str(end) for end in drawn.ends], (1e4 * drawn.shifts).round(6).tolist()
+    (['2017-03-29', '2017-03-30'], [[10.0, 10.0], [0.0, 20.0]])
+    """
+    notes = list(age_notes(history, as_of))
+    last = history.row_at(as_of)
+    dates = history.dates[: 0 if last is None else last + 1]
+    ends, in_lookback = _chosen(spec, dates, notes)
+    kept = _without_gaps(spec.horizon_days, dates, ends, notes)
+    ends, in_lookback = ends[kept], in_lookback[kept]
+    changes = history.par[ends] - history.par[ends - spec.horizon_days]
+    factors = _factors(history.tenors, changes, notes)
+    tenors, changes = history.tenors[factors], changes[:, factors]
+    kept = _enough_quotes(changes, notes)
+    if not kept.any() or (spec.kind != "stress" and not in_lookback[kept].any()):
+        raise InputError([_nothing_drawn(spec, history, as_of)])
+    ends, in_lookback, changes = ends[kept], in_lookback[kept], _filled(tenors, changes[kept], notes)
+    if spec.kind == "filtered":
+        changes = _rescaled(spec, changes, in_lookback, notes)
+    starts = tuple(dates[row - spec.horizon_days] for row in ends)
+    return ScenarioSet(spec, tenors, changes.T, starts, tuple(dates[row] for row in ends), tuple(notes))
+
+
+def ewma_volatility(returns: ArrayLike, decay: float) -> tuple[FloatArray, FloatArray]:
+    """Return exponentially weighted volatilities and the one beyond the last return.
+
+    `returns` [n_returns] or [n_returns, n_series] are finite, oldest first; each series is filtered alone.
+    `decay` in (0, 1) is the weight of yesterday's variance. The volatilities before each return have the
+    shape of `returns`, the forecast the shape [] or [n_series]; both are in the unit of the returns.
+
+    Raises
+    ------
+    InputError
+        When there is no return, one is not finite, or `decay` is out of range.
+
+    Notes
+    -----
+    The variance is seeded with the first squared return, s2[0] = r[0]**2, and then runs
+    s2[t] = decay s2[t-1] + (1 - decay) r[t-1]**2: it never sees the return that it is about to scale.
+
+    References
+    ----------
+    J.P. Morgan/Reuters, RiskMetrics Technical Document, 4th edition (1996), section 5.2.
+
+    Examples
+    --------
+    >>> volatility, forecast = ewma_volatility([0.01, -0.01, 0.01], 0.97)
+    >>> volatility.round(12).tolist(), round(float(forecast), 12)
+    ([0.01, 0.01, 0.01], 0.01)
+    """
+    array = _checked_returns(returns, decay)
+    # A power of two changes no bit of the result and keeps the squares of tiny or huge returns in range.
+    unit = 2.0 ** np.clip(np.frexp(np.abs(array).max(axis=0))[1], -1000, 1000)
+    squares = (array / unit) ** 2
+    variance = np.empty((array.shape[0] + 1, *array.shape[1:]))
+    variance[0] = squares[0]
+    for day, square in enumerate(squares):
+        variance[day + 1] = decay * variance[day] + (1.0 - decay) * square
+    volatility = np.sqrt(variance) * unit
+    return volatility[:-1], np.asarray(volatility[-1])
+
+
+def filtered_returns(
+    returns: ArrayLike,
+    decay: float,
+    *,
+    scaling: str = "full",
+    volatility_floor: float | None = None,
+    ratio_cap: float | None = None,
+) -> FilteredReturns:
+    """Return past returns rescaled to the volatility of today (filtered historical simulation).
+
+    Parameters
+    ----------
+    returns, decay
+        As in `ewma_volatility`. For overlapping h-day changes the volatility filtered is that of the h-day
+        change itself: nothing is scaled by the root of time.
+    scaling
+        `full`: r[t] top / s[t]; `half`: r[t] (1 + top / s[t]) / 2, with top = max(forecast, floor).
+    volatility_floor
+        Least volatility to scale to, in the unit of the returns.
+    ratio_cap
+        Largest top / s[t] that is applied.
+
+    Raises
+    ------
+    InputError
+        When there is no return, one is not finite, or a parameter is out of range.
+    NumericalError
+        When a rescaled return leaves the range of floating-point numbers.
+
+    Notes
+    -----
+    Where s[t] is zero (nothing but zero returns before) there is nothing to divide by: the ratio is one and
+    the return stays as it was.
+
+    References
+    ----------
+    Hull and White, "Incorporating volatility updating into the historical simulation method for
+    value-at-risk", Journal of Risk 1 (1998). Barone-Adesi, Giannopoulos and Vosper, "VaR without
+    correlations for portfolios of derivative securities", Journal of Futures Markets 19 (1999).
+
+    Examples
+    --------
+    >>> result = filtered_returns([0.01, -0.02, 0.01], 0.9, volatility_floor=0.02)
+    >>> result.scaled.round(6).tolist()
+    [0.02, -0.04, 0.017541]
+    """
+    problems = Problems()
+    problems.extend(_parameter_problems(scaling, volatility_floor, ratio_cap))
+    problems.raise_if_any()
+    array = _checked_returns(returns, decay)
+    volatility, forecast = ewma_volatility(array, decay)
+    top = forecast if volatility_floor is None else np.maximum(forecast, volatility_floor)
+    with np.errstate(over="ignore", invalid="ignore"):
+        ratio = np.divide(top, volatility, out=np.ones_like(array), where=volatility > 0.0)
+        ratio = ratio if ratio_cap is None else np.minimum(ratio, ratio_cap)
+        scaled = array * ratio if scaling == "full" else array * (1.0 + ratio) / 2.0
+    if not np.isfinite(scaled).all():
+        raise NumericalError("A rescaled return is beyond the range of numbers: set ratio_cap.")
+    return FilteredReturns(volatility, forecast, scaled)
+
+
+def _window_problems(spec: ScenarioSpec) -> Iterable[Problem]:
+    if spec.kind not in KINDS:
+        yield Problem(f"unknown kind {spec.kind!r}.", "scenario kind", suggestion(str(spec.kind), KINDS))
+    if not _is_count(spec.horizon_days):
+        yield Problem(f"{spec.horizon_days!r} is no count of days.", "horizon_days", "Give 1 or more.")
+    if spec.kind != "stress" and not _positive(spec.lookback_years):
+        yield Problem(f"{spec.lookback_years!r} is no length.", "lookback_years", "Give years above 0.")
+    if spec.stress_period is None:
+        if spec.kind == "stress":
+            yield Problem("is missing.", "stress_period", "Give its first and last day.")
+    elif not _is_period(spec.stress_period):
+        yield Problem("is no period.", "stress_period", "Give its first and last day, in this order.")
+
+
+def _filter_problems(spec: ScenarioSpec) -> Iterable[Problem]:
+    if spec.kind == "filtered":
+        yield from _decay_problems(spec.decay)
+        yield from _parameter_problems(spec.scaling, spec.volatility_floor, spec.ratio_cap)
+        return
+    given = {"decay": spec.decay, "volatility_floor": spec.volatility_floor, "ratio_cap": spec.ratio_cap}
+    for name, value in given.items():
+        if value is not None:
+            yield Problem(f"has no use for kind {spec.kind!r}.", name, "Leave it out, or use kind 'filtered'.")
+
+
+def _decay_problems(decay: float | None) -> Iterable[Problem]:
+    if decay is None or not _positive(decay) or decay >= 1:
+        yield Problem(f"{decay!r} lies outside (0, 1).", "decay", "Give a number such as 0.97.")
+
+
+def _parameter_problems(scaling: str, volatility_floor: float | None, ratio_cap: float | None) -> Iterable[Problem]:
+    if scaling not in SCALINGS:
+        yield Problem(f"unknown scaling {scaling!r}.", "scaling", suggestion(str(scaling), SCALINGS))
+    if not (volatility_floor is None or volatility_floor == 0 or _positive(volatility_floor)):
+        yield Problem(f"{volatility_floor!r} is no volatility.", "volatility_floor", "Give 0 or more, or None.")
+    if not (ratio_cap is None or _positive(ratio_cap)):
+        yield Problem(f"{ratio_cap!r} is no ratio.", "ratio_cap", "Give a number above 0, or None.")
+
+
+def _positive(value: object) -> bool:
+    return isinstance(value, int | float) and isfinite(value) and value > 0
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, int) and value > 0 and value is not True
+
+
+def _is_period(period: tuple[date, ...]) -> bool:
+    return len(period) == 2 and all(isinstance(day, date) for day in period) and period[0] <= period[1]
+
+
+def _set_problems(drawn: ScenarioSet) -> Iterable[Problem]:
+    yield from tenor_problems(drawn.tenors)
+    if drawn.shifts.ndim != 2 or drawn.shifts.shape[0] != drawn.tenors.size or not drawn.shifts.size:
+        fix = f"Give one row for each of the {drawn.tenors.size} tenors and at least one scenario."
+        yield Problem(f"have shape {drawn.shifts.shape}.", "shifts", fix)
+        return
+    bad = np.argwhere(~np.isfinite(drawn.shifts))
+    if bad.size:
+        row, column = bad[0].tolist()
+        what = f"{len(bad)} are not finite, first {tenor_name(drawn.tenors[row])} in scenario {column + 1}."
+        yield Problem(what, "shifts", "Give a number for every tenor and scenario.")
+    for name, days in (("starts", drawn.starts), ("ends", drawn.ends)):
+        if len(days) not in (0, drawn.shifts.shape[1]):
+            fix = "Give one date for each scenario, or none."
+            yield Problem(f"{len(days)} dates for {drawn.shifts.shape[1]} scenarios.", name, fix)
+
+
+def _years_before(day: date, years: float) -> date:
+    """Return the same day of the month that many years (whole months) earlier, clipped to the month."""
+    months = day.year * 12 + day.month - 1 - round(12 * years)
+    year, month = divmod(months, 12)
+    if year < date.min.year:
+        return date.min
+    return date(year, month + 1, min(day.day, monthrange(year, month + 1)[1]))
+
+
+def _chosen(spec: ScenarioSpec, dates: tuple[date, ...], notes: list[str]) -> tuple[IntArray, BoolArray]:
+    """Return the rows on which the chosen changes end, and which of them are of the look-back."""
+    rows = np.arange(min(spec.horizon_days, len(dates)), len(dates))
+    days = np.array([dates[row].toordinal() for row in rows], dtype=np.int64)
+    recent = np.zeros(rows.size, dtype=bool)
+    if spec.kind != "stress" and dates:
+        before = _years_before(dates[-1], spec.lookback_years)
+        recent = days > before.toordinal()
+        if dates[0] > before:
+            held = (dates[-1] - dates[0]).days / 365.25
+            notes.append(f"history begins {dates[0]}: {held:.1f} years of look-back, not {spec.lookback_years:g}")
+    stressed = np.zeros(rows.size, dtype=bool)
+    if spec.stress_period is not None:
+        first, last = (day.toordinal() for day in spec.stress_period)
+        stressed = (days >= first) & (days <= last)
+        notes.append(_stress_note(spec, stressed, recent))
+    stressed &= ~recent
+    in_lookback = np.arange(recent.sum() + stressed.sum()) < recent.sum()
+    return np.concatenate([rows[recent], rows[stressed]]), in_lookback
+
+
+def _stress_note(spec: ScenarioSpec, stressed: BoolArray, recent: BoolArray) -> str:
+    name = "stress period " + " to ".join(str(day) for day in spec.stress_period or ())
+    if not stressed.any():
+        return f"{name}: the history up to as-of holds no change that ends in it"
+    if spec.kind == "stress":
+        return f"{name}: {stressed.sum()} changes"
+    outside = (stressed & ~recent).sum()
+    inside = stressed.sum() - outside
+    if not outside:
+        return f"{name}: inside the look-back, nothing appended"
+    return f"{name}: {outside} changes appended" + (f", {inside} are in the look-back" if inside else "")
+
+
+def _without_gaps(horizon: int, dates: tuple[date, ...], ends: IntArray, notes: list[str]) -> BoolArray:
+    longest = 2 * horizon + GAP_SLACK_DAYS
+    spans = [(dates[row] - dates[row - horizon]).days for row in ends]
+    kept = np.array([span <= longest for span in spans], dtype=bool)
+    if dropped := int((~kept).sum()):
+        notes.append(f"{dropped} changes dropped: they span a gap of more than {longest} calendar days")
+    return kept
+
+
+def _factors(tenors: FloatArray, changes: FloatArray, notes: list[str]) -> BoolArray:
+    """Return which tenors are factors (rule 5 of `scenario_set`)."""
+    late = np.array([min(abs(tenor - point) for point in LATE_BILL_TENORS) < _SAME for tenor in tenors])
+    share = np.isfinite(changes).mean(axis=0) if len(changes) else np.zeros(tenors.size)
+    sparse = ~late & (share < LEAST_SHARE)
+    for tenor, part in zip(tenors[sparse], share[sparse], strict=True):
+        notes.append(f"{tenor_name(tenor)} is no factor: quoted for {part:.0%} of the changes")
+    return ~late & ~sparse
+
+
+def _enough_quotes(changes: FloatArray, notes: list[str]) -> BoolArray:
+    least = max(1, min(LEAST_TENORS, changes.shape[1]))
+    kept: BoolArray = np.isfinite(changes).sum(axis=1) >= least
+    if dropped := int((~kept).sum()):
+        notes.append(f"{dropped} changes dropped: fewer than {least} tenors quoted on both dates")
+    return kept
+
+
+def _filled(tenors: FloatArray, changes: FloatArray, notes: list[str]) -> FloatArray:
+    """Return the changes with every missing one interpolated (rule 7 of `scenario_set`)."""
+    missing = np.isnan(changes)
+    filled = changes.copy()
+    for row in np.flatnonzero(missing.any(axis=1)):
+        gap = missing[row]
+        filled[row, gap] = np.interp(tenors[gap], tenors[~gap], changes[row, ~gap])
+    counts = missing.sum(axis=0)
+    if counts.any():
+        parts = [f"{tenor_name(tenors[column])} {counts[column]}" for column in np.flatnonzero(counts)]
+        notes.append(f"interpolated between tenors, of {len(changes)} changes: {', '.join(parts)}")
+    return filled
+
+
+def _rescaled(spec: ScenarioSpec, changes: FloatArray, in_lookback: BoolArray, notes: list[str]) -> FloatArray:
+    """Return the changes with those of the look-back rescaled (rule 8 of `scenario_set`)."""
+    result = changes.copy()
+    result[in_lookback] = filtered_returns(
+        changes[in_lookback],
+        spec.decay or 0.0,
+        scaling=spec.scaling,
+        volatility_floor=spec.volatility_floor,
+        ratio_cap=spec.ratio_cap,
+    ).scaled
+    if not in_lookback.all():
+        notes.append(f"{(~in_lookback).sum()} stressed changes are not rescaled")
+    return result
+
+
+def _nothing_drawn(spec: ScenarioSpec, history: History, as_of: date) -> Problem:
+    window = f"the {spec.lookback_years:g} years to {as_of}"
+    if spec.kind == "stress":
+        window = " to ".join(str(day) for day in spec.stress_period or ())
+    span = f"{history.dates[0]} to {history.dates[-1]}, {len(history.dates)} rows"
+    what = f"no usable {spec.horizon_days}-day change ends in {window}; the history runs {span}."
+    fix = "Extend the history (History.extended), or ask for an as-of and windows that it covers."
+    return Problem(what, f"scenarios as of {as_of}", fix)
+
+
+def _checked_returns(returns: ArrayLike, decay: float) -> FloatArray:
+    problems = Problems()
+    problems.extend(_decay_problems(decay))
+    array = readonly(returns)
+    if array.ndim not in (1, 2) or not array.size:
+        problems.add(f"have shape {array.shape}.", where="returns", fix="Give at least one return.")
+    elif bad := int((~np.isfinite(array)).sum()):
+        problems.add(f"{bad} are not finite.", where="returns", fix="Fill or drop them first.")
+    problems.raise_if_any()
+    return array
