@@ -4,55 +4,65 @@
 >>> comparison = xm.compare(*xm.samples.basis_trade())
 >>> list(comparison.totals())
 ['siloed', 'cross_margin', 'harmonized']
+
+Importing the package imports nothing else: each public name is fetched from its module when it is first used.
 """
 
-from crossmargin import samples
-from crossmargin.accounts import (
-    Account,
-    AccountClass,
-    Agreement,
-    ClearingHouse,
-    Customer,
-    CustomerKind,
-    Firm,
-    Registration,
-)
-from crossmargin.eligibility import Decision
-from crossmargin.errors import CrossMarginError, InputError, NotInForce, NumericalError, ParameterMissing, RuleError
-from crossmargin.io.book import Book, load_book
-from crossmargin.io.market_files import (
-    packaged_history,
-    packaged_market,
-    read_fred_csv,
-    read_market_directory,
-    read_tidy_par_yields,
-    read_treasury_csv,
-)
-from crossmargin.margin import compare, margin
-from crossmargin.market import History, Market, ParCurve
-from crossmargin.parameters import Rules
-from crossmargin.pnl import PnL, revalue
-from crossmargin.portfolio import Portfolio, Position
-from crossmargin.products import (
-    STRIPS,
-    TIPS,
-    FutureOption,
-    ListedOption,
-    Repo,
-    ReverseRepo,
-    ShortRateFuture,
-    TreasuryBill,
-    TreasuryBond,
-    TreasuryFRN,
-    TreasuryFuture,
-    TreasuryNote,
-    conversion_factor,
-    deliverable_basket,
-)
-from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, SILOED, Regime
-from crossmargin.registry import rules
-from crossmargin.results import Comparison, Line, Report, Requirement
-from crossmargin.scenarios import ScenarioSet, ScenarioSpec, scenario_set
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from crossmargin import samples
+    from crossmargin.accounts import (
+        Account,
+        AccountClass,
+        Agreement,
+        ClearingHouse,
+        Customer,
+        CustomerKind,
+        Firm,
+        Registration,
+    )
+    from crossmargin.eligibility import Decision
+    from crossmargin.errors import CrossMarginError, InputError, NotInForce, NumericalError, ParameterMissing, RuleError
+    from crossmargin.io.book import Book, load_book
+    from crossmargin.io.market_files import (
+        packaged_history,
+        packaged_market,
+        read_fred_csv,
+        read_market_directory,
+        read_tidy_par_yields,
+        read_treasury_csv,
+    )
+    from crossmargin.margin import compare, margin
+    from crossmargin.market import History, Market, ParCurve
+    from crossmargin.parameters import Rules
+    from crossmargin.pnl import PnL, revalue
+    from crossmargin.portfolio import Portfolio, Position
+    from crossmargin.products import (
+        STRIPS,
+        TIPS,
+        FutureOption,
+        ListedOption,
+        Repo,
+        ReverseRepo,
+        ShortRateFuture,
+        TreasuryBill,
+        TreasuryBond,
+        TreasuryFRN,
+        TreasuryFuture,
+        TreasuryNote,
+        conversion_factor,
+        deliverable_basket,
+    )
+    from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, SILOED, Regime
+    from crossmargin.registry import rules
+    from crossmargin.results import Comparison, Line, Report, Requirement
+    from crossmargin.scenarios import ScenarioSet, ScenarioSpec, scenario_set
 
 __version__ = "0.1.0"
 
@@ -118,3 +128,49 @@ __all__ = [
     "samples",
     "scenario_set",
 ]
+
+_HOMES = {
+    "accounts": "Account AccountClass Agreement ClearingHouse Customer CustomerKind Firm Registration",
+    "eligibility": "Decision",
+    "errors": "CrossMarginError InputError NotInForce NumericalError ParameterMissing RuleError",
+    "io.book": "Book load_book",
+    "io.market_files": "packaged_history packaged_market read_fred_csv read_market_directory read_tidy_par_yields"
+    " read_treasury_csv",
+    "margin": "compare margin",
+    "market": "History Market ParCurve",
+    "parameters": "Rules",
+    "pnl": "PnL revalue",
+    "portfolio": "Portfolio Position",
+    "products": "FutureOption ListedOption Repo ReverseRepo STRIPS ShortRateFuture TIPS TreasuryBill TreasuryBond"
+    " TreasuryFRN TreasuryFuture TreasuryNote conversion_factor deliverable_basket",
+    "regimes": "CROSS_MARGIN HARMONIZED Regime SILOED",
+    "registry": "rules",
+    "results": "Comparison Line Report Requirement",
+    "scenarios": "ScenarioSet ScenarioSpec scenario_set",
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+
+class _Package(ModuleType):
+    """The package itself. A public name that a submodule bears too (`margin`) stays the public name."""
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in _HOME and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "samples":
+        return import_module("crossmargin.samples")
+    if name not in _HOME:
+        raise AttributeError(f"module 'crossmargin' has no attribute {name!r}")
+    value = getattr(import_module(f"crossmargin.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
+
+
+sys.modules[__name__].__class__ = _Package

@@ -54,6 +54,11 @@ class Case:
         """`house` or `customer`."""
         return self.account.account_class.origin
 
+    @property
+    def settled(self) -> bool:
+        """Whether the position is a cash trade that has settled: no longer a clearing house's concern."""
+        return self.position.settles is not None and self.position.settles <= self.as_of
+
 
 Test = Callable[[Case, Reader], bool]
 

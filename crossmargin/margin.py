@@ -9,18 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date
-from functools import partial
+from functools import cached_property, partial
 from math import fsum
 
 from attrs import evolve, frozen
 
-from crossmargin.eligibility import Decision
+from crossmargin.eligibility import Decision, case_of
 from crossmargin.errors import Problem, Problems
 from crossmargin.market import Market
 from crossmargin.methodology import Inputs, unmodelled
 from crossmargin.parameters import Reader, Rules
 from crossmargin.pnl import can_revalue, revalue
-from crossmargin.portfolio import Pool, Portfolio, problems_on
+from crossmargin.portfolio import Pool, Portfolio, Position, problems_on
 from crossmargin.products.lifetime import longest_maturity
 from crossmargin.regimes import (
     CROSS_MARGIN,
@@ -95,7 +95,9 @@ def compare(
     _refuse(portfolio, market, as_of)
     book = rulebook(rules)
     inputs = _inputs(portfolio, market, regimes, book)
-    return Comparison(tuple(_report(regime, _Run(inputs, book)) for regime in regimes))
+    decided = {id: decisions(portfolio, market.as_of, book[id]) for id in _programmes(regimes)}
+    run = _Run(inputs, book, decided)
+    return Comparison(tuple(_report(regime, run) for regime in regimes))
 
 
 def _refuse(portfolio: Portfolio, market: Market, as_of: date | None) -> None:
@@ -127,6 +129,11 @@ def _inputs(portfolio: Portfolio, market: Market, regimes: tuple[Regime, ...], b
     return Inputs(portfolio, market, pnl)
 
 
+def _programmes(regimes: tuple[Regime, ...]) -> tuple[str, ...]:
+    """Return every programme that decides something: today's always, since enrolment draws today's pools."""
+    return tuple(dict.fromkeys([*PROGRAMMES, *(programme for regime in regimes for programme in regime.programmes)]))
+
+
 def _scenario_sets(
     market: Market, regimes: tuple[Regime, ...], book: Mapping[str, Rules]
 ) -> dict[ScenarioSpec, ScenarioSet]:
@@ -146,17 +153,19 @@ class _Run:
 
     inputs: Inputs
     book: Mapping[str, Rules]
+    decided: Mapping[str, tuple[Decision, ...]]
+
+    @cached_property
+    def enrolled(self) -> dict[str, str]:
+        """The approved programme of each enrolled position, the same under every regime."""
+        return enrolled_in(decision for programme in PROGRAMMES for decision in self.decided[programme])
 
     def reader(self, rule: str) -> Reader:
         return self.book[rule].at(self.inputs.as_of)
 
-    def decide(self, programme: str) -> tuple[Decision, ...]:
-        return decisions(self.inputs.portfolio, self.inputs.as_of, self.book[programme])
-
-    def pools(self, portfolio: Portfolio, regime: Regime) -> tuple[Pool, ...]:
-        """Today's pools; enrolment in the approved programmes draws them alike under every regime."""
-        enrolled = enrolled_in(decision for programme in PROGRAMMES for decision in self.decide(programme))
-        return pools(portfolio, regime.silos, enrolled, as_of=self.inputs.as_of)
+    def pools(self, positions: Iterable[Position], regime: Regime) -> tuple[Pool, ...]:
+        cases = (case_of(self.inputs.portfolio, position, self.inputs.as_of) for position in positions)
+        return pools(cases, regime.silos, self.enrolled)
 
     def answer(self, ruleset: str, pool: Pool) -> Line:
         """One rule-set's answer for any pool, whichever pot its positions lie in."""
@@ -197,9 +206,9 @@ class _Margined:
 
 def _report(regime: Regime, run: _Run) -> Report:
     portfolio = run.inputs.portfolio
-    taken = tuple(decision for programme in regime.programmes for decision in run.decide(programme))
-    common = common_pools(portfolio, regime, taken)
-    rest = portfolio.without(position.id for pool in common for position in pool.positions)
+    common = common_pools(portfolio, regime, run.decided)
+    in_common = {position.id for pool in common for position in pool.positions}
+    rest = [position for position in portfolio.positions if position.id not in in_common]
     siloed = [_Margined(pool, run.requirement(pool)) for pool in run.pools(rest, regime)]
     harmonized = [_Margined(pool, _harmonized(pool, regime, run)) for pool in common]
     margined = [*_credited(siloed, regime, run), *harmonized]
@@ -210,7 +219,7 @@ def _report(regime: Regime, run: _Run) -> Report:
         run.inputs.as_of,
         requirements=(*(each.requirement for each in margined), *_passed_on(margined, run)),
         credits=tuple(credit for each in margined for credit in each.credits),
-        decisions=taken,
+        decisions=tuple(decision for programme in regime.programmes for decision in run.decided[programme]),
         notes=run.inputs.notes,
         owners={each.pool.owner: portfolio.name_of(each.pool.owner) for each in margined},
     )
@@ -231,8 +240,7 @@ def _credited(margined: list[_Margined], regime: Regime, run: _Run) -> list[_Mar
 
 def _harmonized(pool: Pool, regime: Regime, run: _Run) -> Line:
     """Margin a common pool under the proposal, whose guardrails look at what the same positions ask siloed."""
-    alone = run.inputs.portfolio.only(position.id for position in pool.positions)
-    silos = [run.requirement(silo) for silo in run.pools(alone, regime)]
+    silos = [run.requirement(silo) for silo in run.pools(pool.positions, regime)]
     line: Line = module(regime.proposal).requirement(
         pool, total("siloed requirement", silos), run.inputs, run.reader(regime.proposal)
     )

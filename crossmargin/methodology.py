@@ -58,8 +58,10 @@ class Inputs:
         return (*self.market.notes, *sorted(said))
 
     def pooled(self, positions: Iterable[Position], spec: ScenarioSpec) -> FloatArray:
-        """Return the P&L of positions margined together, gain > 0, USD, of shape (n_scenarios,)."""
+        """Return the P&L of positions margined together, gain > 0, USD, of shape (n_scenarios,) or (0,)."""
         held = [position for position in positions if can_revalue(position.product)]
+        if not held:
+            return np.zeros(0)
         return self.pnl[spec].pooled([p.product for p in held], [p.quantity for p in held])
 
 

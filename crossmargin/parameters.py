@@ -45,6 +45,11 @@ class DatedValue:
     locator: str = ""
     end: date | None = None
     because: str = ""
+    plain: Any = field(init=False, repr=False, eq=False)  # the value as reports show it: no dates, no lists
+
+    @plain.default
+    def _plain(self) -> Any:
+        return freeze(to_plain(self.value))
 
     def covers(self, as_of: date) -> bool:
         """Whether the value is in force on `as_of`."""
@@ -95,6 +100,9 @@ class Read:
     because: str = ""
 
 
+_OVERLAY = Source("overlay of the user")
+
+
 class Reader:
     """The values of one rule on one date. Every attribute read is remembered until `taken` hands it on."""
 
@@ -107,9 +115,9 @@ class Reader:
         """Return the value of parameter `name` in force on the reader's date."""
         if name.startswith("_"):
             raise AttributeError(name)
-        read = self._rules.read(name, self._as_of)
-        self._pending[name] = evolve(read, value=freeze(to_plain(read.value)))
-        return read.value
+        dated = self._rules.in_force(name, self._as_of)
+        self._pending[name] = self._rules.cite(name, dated)
+        return dated.value
 
     def taken(self) -> tuple[Read, ...]:
         """Return what was read since the last call, for the line that used it."""
@@ -147,14 +155,14 @@ class Rules:
     sources: Mapping[str, Source] = field(factory=dict)
     parameters: Mapping[str, Parameter] = field(factory=dict)
     conditions: tuple[Condition, ...] = ()
-    overlays: Mapping[str, Read] = field(factory=dict)
+    overlays: Mapping[str, DatedValue] = field(factory=dict)
 
     def at(self, as_of: date) -> Reader:
         """Return a reader of the values in force on `as_of`."""
         return Reader(self, as_of)
 
-    def read(self, name: str, as_of: date) -> Read:
-        """Return one value in force on `as_of` with its source and grade.
+    def in_force(self, name: str, as_of: date) -> DatedValue:
+        """Return the value in force on `as_of`.
 
         Raises
         ------
@@ -168,20 +176,24 @@ class Rules:
         parameter = self._parameter(name)
         for dated in parameter.values:
             if dated.covers(as_of):
-                source = self.sources[dated.source]
-                return Read(self.id, name, dated.value, parameter.unit, dated.grade, source, dated.locator)
+                return dated
         first = parameter.values[0].start
         message = f"{self.id}: {name!r} has no value on {as_of}; its first date is {first}."
         raise NotInForce(f"{message} Choose a later as_of or overlay it: with_values({name}=..., because=...).")
 
+    def cite(self, name: str, dated: DatedValue) -> Read:
+        """Return a value with all that a report says of it."""
+        source = self.sources.get(dated.source, _OVERLAY)
+        unit = self.parameters[name].unit
+        return Read(self.id, name, dated.plain, unit, dated.grade, source, dated.locator, dated.because)
+
     def with_values(self, *, because: str, **values: Any) -> Rules:
         """Return the rule with some values replaced for a study; they are graded `assumed` and shown as overlays."""
-        overlays = dict(self.overlays)
-        for name, value in values.items():
-            unit = self._parameter(name).unit
-            source = Source("overlay of the user")
-            overlays[name] = Read(self.id, name, freeze(value), unit, "assumed", source, because=because)
-        return evolve(self, overlays=overlays)
+        overlaid = {
+            self._parameter(name).name: DatedValue(date.min, freeze(value), "", "assumed", because=because)
+            for name, value in values.items()
+        }
+        return evolve(self, overlays={**self.overlays, **overlaid})
 
     @property
     def first_date(self) -> date | None:

@@ -13,7 +13,7 @@ from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 from crossmargin.accounts import Account, AccountClass, Customer, Firm
 from crossmargin.errors import InputError, Problem, suggestion
@@ -90,16 +90,6 @@ class Portfolio:
         known = self._customers.get(owner) or self._firms.get(owner)
         return (known.name if known else "") or owner
 
-    def only(self, ids: Iterable[str]) -> Portfolio:
-        """Return the portfolio with just these positions."""
-        wanted = frozenset(ids)
-        return evolve(self, positions=[position for position in self.positions if position.id in wanted])
-
-    def without(self, ids: Iterable[str]) -> Portfolio:
-        """Return the portfolio less these positions."""
-        left_out = frozenset(ids)
-        return evolve(self, positions=[position for position in self.positions if position.id not in left_out])
-
     @cached_property
     def products(self) -> tuple[Product, ...]:
         """The distinct products held, in order of first appearance."""
@@ -146,7 +136,15 @@ def problems_on(portfolio: Portfolio, as_of: date) -> list[Problem]:
         if isinstance(product, TreasuryFuture) and not product.basket:
             fix = "Give the deliverable notes or bonds: basket=deliverable_basket(...)."
             problems.append(Problem(f"{product.symbol} has no deliverable basket.", where, fix))
-    return problems
+    return [*problems, *_two_baskets(portfolio)]
+
+
+def _two_baskets(portfolio: Portfolio) -> Iterable[Problem]:
+    """Yield each contract month that is held with two baskets: it is one instrument and has one."""
+    futures = [product for product in portfolio.products if isinstance(product, TreasuryFuture)]
+    for symbol, count in Counter(future.symbol for future in futures).items():
+        if count > 1:
+            yield Problem(f"is held with {count} different baskets.", symbol, "Give all its positions the same one.")
 
 
 def _dangling(portfolio: Portfolio) -> Iterable[Problem]:

@@ -13,7 +13,7 @@ from datetime import date
 from attrs import evolve, field, frozen
 
 from crossmargin.accounts import AccountClass
-from crossmargin.eligibility import Decision, case_of, decide
+from crossmargin.eligibility import Case, Decision, case_of, decide
 from crossmargin.errors import InputError, Problem, suggestion
 from crossmargin.parameters import Rules
 from crossmargin.portfolio import Pool, Portfolio, Position
@@ -120,26 +120,23 @@ def enrolled_in(taken: Iterable[Decision]) -> dict[str, str]:
     return {decision.position: decision.programme for decision in taken if decision.allowed}
 
 
-def pools(
-    portfolio: Portfolio, silos: tuple[Silo, ...], enrolled: Mapping[str, str], *, as_of: date
-) -> tuple[Pool, ...]:
+def pools(cases: Iterable[Case], silos: tuple[Silo, ...], enrolled: Mapping[str, str]) -> tuple[Pool, ...]:
     """Return today's pools: one per owner, firm, account class, pot and programme; customers never share one.
 
-    A cash trade that has settled by `as_of` has left its clearing house and falls back to the carrying firm.
+    A cash trade that has settled has left its clearing house and falls back to the carrying firm.
     """
     drawn: dict[Pool, list[Position]] = {}
-    for position in portfolio.positions:
-        account = portfolio.account_of(position)
-        silo = _silo(position, account.account_class, silos, as_of)
-        programme = enrolled.get(position.id, "")
+    for case in cases:
+        account, silo = case.account, _silo(case, silos)
+        programme = enrolled.get(case.position.id, "")
         key = Pool(account.owner, account.firm, account.account_class, silo.pot, silo.ruleset, programme)
-        drawn.setdefault(key, []).append(position)
+        drawn.setdefault(key, []).append(case.position)
     return tuple(evolve(key, positions=held) for key, held in drawn.items())
 
 
-def common_pools(portfolio: Portfolio, regime: Regime, taken: Iterable[Decision]) -> tuple[Pool, ...]:
+def common_pools(portfolio: Portfolio, regime: Regime, decided: Mapping[str, tuple[Decision, ...]]) -> tuple[Pool, ...]:
     """Return the pools of a proposal: all admitted positions of one owner at one firm; none without a proposal."""
-    admitted = enrolled_in(decision for decision in taken if decision.programme == regime.proposal)
+    admitted = enrolled_in(decided.get(regime.proposal, ()))
     drawn: dict[Pool, list[Position]] = {}
     for position in portfolio.positions:
         if position.id in admitted:
@@ -151,9 +148,8 @@ def common_pools(portfolio: Portfolio, regime: Regime, taken: Iterable[Decision]
     return tuple(evolve(key, positions=held) for key, held in drawn.items())
 
 
-def _silo(position: Position, account_class: AccountClass, silos: tuple[Silo, ...], as_of: date) -> Silo:
-    settled = position.settles is not None and position.settles <= as_of
-    for silo in () if settled else silos:
-        if position.product.kind in silo.kinds and account_class in silo.account_classes:
+def _silo(case: Case, silos: tuple[Silo, ...]) -> Silo:
+    for silo in () if case.settled else silos:
+        if case.position.product.kind in silo.kinds and case.account.account_class in silo.account_classes:
             return silo
     return ELSEWHERE

@@ -225,7 +225,7 @@ class Report:
 
     def total(self, level: str = "clearing") -> float:
         """Return requirements less credits of one level, USD."""
-        return self.line(level).value
+        return math.fsum(entry.line.value for entry in self.entries if entry.level == level)
 
     @property
     def entries(self) -> tuple[Requirement | Credit, ...]:
@@ -241,10 +241,12 @@ class Report:
     def line(self, level: str = "clearing") -> Line:
         """Return the whole calculation of one level as a tree: owners, pots, requirements and credits."""
         entries = [entry for entry in self.entries if entry.level == level]
-        owners = dict.fromkeys(entry.owner for entry in entries)
         note = "" if self.status == "in_force" else f"{self.status}: no such rule is in force"
-        parts = [_owner_line(self.owners.get(owner, owner), owner, entries) for owner in owners]
-        return total(f"{self.regime} {level} requirement", parts, note=note)
+        owners = [
+            total(self.owners.get(owner, owner), [_pot_line(pot, held) for pot, held in _grouped(mine, "pot")])
+            for owner, mine in _grouped(entries, "owner")
+        ]
+        return total(f"{self.regime} {level} requirement", owners, note=note)
 
     @property
     def partial(self) -> bool:
@@ -374,15 +376,15 @@ class Comparison:
         return {name: {"usd": self.benefit(name), "share": self.benefit_share(name)} for name in names}
 
 
-def _owner_line(name: str, owner: str, entries: list[Requirement | Credit]) -> Line:
-    mine = [entry for entry in entries if entry.owner == owner]
-    pots = dict.fromkeys(entry.pot for entry in mine)
-    return total(name, [_pot_line(pot, [entry for entry in mine if entry.pot == pot]) for pot in pots])
-
-
 def _pot_line(pot: str, entries: list[Requirement | Credit]) -> Line:
-    pools = dict.fromkeys(entry.pool for entry in entries)
-    return total(pot, [total(pool, [e.line for e in entries if e.pool == pool]) for pool in pools])
+    return total(pot, [total(pool, [entry.line for entry in held]) for pool, held in _grouped(entries, "pool")])
+
+
+def _grouped(entries: list[Requirement | Credit], key: str) -> Iterable[tuple[str, list[Requirement | Credit]]]:
+    groups: dict[str, list[Requirement | Credit]] = {}
+    for entry in entries:
+        groups.setdefault(getattr(entry, key), []).append(entry)
+    return groups.items()
 
 
 def _resting(line: Line) -> float:

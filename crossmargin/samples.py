@@ -109,7 +109,7 @@ def _positions() -> tuple[Position, ...]:
     return (
         Position("N1", "NG-XM", old_note, 60e6, SETTLES),
         Position("N2", "NG-XM", ReverseRepo(old_note, *month, price=0.96), 25e6),
-        Position("N3", "NG-XM", zn, -560),
+        Position("N3", "NG-XM", zn, -330),
         Position("N4", "NG-XM", ShortRateFuture("ZQ", 202609), 150),
         Position("M1", "MER-XM", note, 150e6, SETTLES),
         Position("M2", "MER-XM", Repo(note, *month, price=0.93), 150e6),

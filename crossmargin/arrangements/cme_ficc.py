@@ -247,5 +247,5 @@ TESTS: Mapping[str, Test] = {
     "product_list": _listed,
     "remaining_maturity": _remaining_maturity,
     "repo_collateral": _repo_collateral,
-    "unsettled": lambda case, _: case.position.settles is None or case.position.settles > case.as_of,
+    "unsettled": lambda case, _: not case.settled,
 }

@@ -32,6 +32,7 @@ _MARTIN_LUTHER_KING_SINCE = 1986  # first observed on the third Monday of Januar
 _JUNETEENTH_SINCE = 2022  # a law of June 2021 (Public Law 117-17), too late for that year's recommendation
 
 
+@cache
 def days_in_month(year: int, month: int) -> int:
     """Return the number of days of a month."""
     return monthrange(year, month)[1]

@@ -12,6 +12,7 @@ the first coupon is the first scheduled date after `issue`, paid in full.
 from __future__ import annotations
 
 from datetime import date
+from functools import lru_cache
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from attrs import field, frozen
@@ -241,6 +242,7 @@ class RepoLeg:
     security_face: float
 
 
+@lru_cache(maxsize=4096)  # schedules are asked for once per scenario set and once per basket
 def coupon_dates(maturity: date, after: date) -> tuple[date, ...]:
     """Return the scheduled coupon dates strictly after `after`, up to and including `maturity`.
 

@@ -65,7 +65,7 @@ def var_charge(pool: Pool, inputs: Inputs, p: Reader) -> Line:
     by_haircut = [position for position in pool.positions if _takes_haircut(position, inputs.as_of, p)]
     priced = [position for position in pool.positions if position not in by_haircut]
     model = total("model", [*_simulated(priced, inputs, p), _haircuts(by_haircut, inputs, p)])
-    minimum = not_modelled("minimum_margin_amount", "formula and look-back stand in a confidential exhibit")
+    minimum = not_modelled("minimum_margin_amount", "formula and look-back stand in a confidential exhibit of SR-FICC-2024-003 (89 FR 18981)")
     floor = largest("var_floor", [percentage_floor(pool, inputs, p), minimum])
     return largest("var_charge", [model, floor])
 
