@@ -275,7 +275,7 @@ class Market:
         """
         row = history.row_at(as_of)
         if row is None or history.dates[row] != as_of:
-            raise InputError([_no_such_row(history, as_of, row)])
+            raise InputError([_no_such_row(history, as_of, row), *_holes_on(history, row)])
         quoted = np.isfinite(history.par[row])
         curve = ParCurve(as_of, history.tenors[quoted], history.par[row, quoted], history.source)
         missing = ", ".join(tenor_name(tenor) for tenor in history.tenors[~quoted])
@@ -425,6 +425,12 @@ def _no_such_row(history: History, as_of: date, row: int | None) -> Problem:
     days = (as_of - last).days
     what = f"the market is older than as-of: its last row on or before is {last}, {days} days earlier."
     return Problem(what, where, _as_of_fix(last, as_of))
+
+
+def _holes_on(history: History, row: int | None) -> list[Problem]:
+    """Return the holes of one row, so that who uses its date instead need not come back with them."""
+    quoted = history.tenors[np.isfinite(history.par[row])] if row is not None else history.tenors[:0]
+    return _hole_problems(quoted) if quoted.size else []
 
 
 def _as_of_fix(available: date, wanted: date) -> str:

@@ -134,7 +134,7 @@ def problems_on(portfolio: Portfolio, as_of: date) -> list[Problem]:
         if end <= as_of:
             problems.append(Problem(f"{product.symbol} ended on {end}, not after as_of {as_of}.", where, "Drop it."))
         if isinstance(product, TreasuryFuture) and not product.basket:
-            fix = "Give the deliverable notes or bonds: basket=deliverable_basket(...)."
+            fix = "List deliverable notes or bonds with their issue dates, or give the basket itself."
             problems.append(Problem(f"{product.symbol} has no deliverable basket.", where, fix))
     return [*problems, *_two_baskets(portfolio)]
 

@@ -65,8 +65,10 @@ def _table(section: str, values: Mapping[str, Any]) -> str:
 
 
 def _toml_value(value: Any) -> str:
-    if isinstance(value, Decimal | date):
-        return str(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, Decimal):  # in quotation marks when a double would not keep every digit
+        return str(value) if Decimal(repr(float(value))) == value else f'"{value}"'
     # A string of JSON is one of TOML, but for DEL, which TOML wants escaped.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, datetime
-from decimal import Decimal
 from enum import StrEnum
 from math import isfinite
 from typing import Any, TypeAlias
@@ -20,6 +19,7 @@ from crossmargin.errors import Problem, Problems, suggestion
 
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MONTH = re.compile(r"(\d{4})-?(\d{2})")
+_LONGEST_NUMBER = 100  # characters; no exact digits are looked for in longer ones
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}([,' ]\d{3})+(\.\d*)?")
 
 
@@ -228,8 +228,13 @@ def _number_hint(value: Any) -> str:
 def _rate(entry: Entry, name: str, places: int, fix: str) -> float | None:
     """Return the double nearest to the number as written times ten to the power of `places`."""
     found = number(entry, name)
-    rate = None if found is None else float(Decimal(repr(found)).scaleb(places))
-    if rate is not None and abs(rate) >= 1.0:
-        entry.note(name, f"{entry.values[name]} is 100 % or more.", fix)
+    if found is None:
         return None
-    return rate
+    written = str(entry.values[name])
+    exact = written if len(written) <= _LONGEST_NUMBER else repr(found)
+    digits, _, exponent = exact.lower().partition("e")
+    rate = float(f"{digits}e{int(exponent or 0) + places}")  # dividing by 100 would round once more
+    if abs(rate) < 1.0:
+        return rate
+    entry.note(name, f"{written} is 100 % or more.", fix)
+    return None

@@ -56,13 +56,15 @@ def read_table(source: Source) -> Table:
 
 def table_of(data: bytes, name: str) -> Table:
     """Return the rows of the bytes of a file, without blank lines; raise `InputError` when it is no CSV."""
+    reader = csv.reader(())
     try:
         plain = gzip.decompress(data) if data.startswith(_GZIP) else data
         reader = csv.reader(StringIO(plain.decode("utf-8-sig"), newline=""), strict=True)
         lines = [(reader.line_num, [text.strip() for text in row]) for row in reader]
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
         fix = "Save it as CSV in UTF-8, plain or gzip."
-        raise InputError([Problem(f"is no readable CSV: {error}.", name, fix)]) from error
+        where = f"{name} row {reader.line_num}" if reader.line_num else name
+        raise InputError([Problem(f"is no readable CSV: {error}.", where, fix)]) from error
     filled = [(number, row) for number, row in lines if any(row)]
     if not filled:
         raise InputError([Problem("is empty.", name, "Give a header and one row for each date.")])

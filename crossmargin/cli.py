@@ -1,0 +1,333 @@
+"""The command `crossmargin`: demo, compare, explain, rules, conformance.
+
+Call `main(arguments)`; it returns the exit code. A command computes its whole output before any of it is printed,
+so that nothing partial is ever shown as if it were whole. Nothing is calculated here.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Iterable, Sequence
+from datetime import date
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from attrs import frozen
+
+from crossmargin.errors import CrossMarginError, InputError, Problem, Problems
+
+if TYPE_CHECKING:
+    from crossmargin.market import Market
+    from crossmargin.parameters import Rules
+    from crossmargin.portfolio import Portfolio
+    from crossmargin.regimes import Regime
+
+DONE, CASE_FAILED, REFUSED, INTERRUPTED = 0, 1, 2, 130
+
+CLOSING = """\
+Real Treasury history, fictional firms and customers. Not advice. Proposals are not in force. Clearing houses keep some
+parameters confidential: figures that rest on assumed values are marked."""
+PACKAGED = "Market: the one packaged with crossmargin, of {as_of}; your own comes with --market DIR --as-of DATE."
+_REGIMES = "siloed,cross_margin,harmonized"
+
+
+@frozen
+class Output:
+    """What a command prints, and its exit code."""
+
+    text: str
+    code: int = DONE
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code.
+
+    Parameters
+    ----------
+    arguments
+        As on the command line, without the name of the program; those of the process when None.
+
+    Returns
+    -------
+    int
+        0 when done, 1 when a worked case failed, 2 when the input is wrong: then every problem stands on the
+        error stream and nothing on the output.
+
+    Examples
+    --------
+    >>> main(["rules", "two_pot_spread_credit", "--json"]) == 0
+    {...
+    True
+    """
+    chosen = _parser().parse_args(arguments)
+    try:
+        output: Output = chosen.run(chosen)
+    except (CrossMarginError, OSError) as error:
+        print(f"crossmargin: {error}", file=sys.stderr)
+        return REFUSED
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    return _printed(output)
+
+
+def _printed(output: Output) -> int:
+    try:
+        print(output.text.rstrip("\n"), flush=True)
+    except BrokenPipeError:  # the reader, `head` perhaps, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return output.code
+
+
+# ------------------------------------------------------------------------------------------------- arguments
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser("crossmargin", description="Margin of one book under three regimes, every figure sourced.")
+    parser.add_argument("--version", action="version", version=f"crossmargin {_version()}")
+    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    about = "print the sample book under the three regimes"
+    demo = commands.add_parser("demo", help=about, description=about)
+    demo.set_defaults(run=_demo)
+    about = "print your book under several regimes, side by side"
+    compare = commands.add_parser("compare", help=about, description=about)
+    compare.add_argument("book", metavar="BOOK", help="book file, .toml or .json")
+    _add_market(compare)
+    compare.add_argument("--regimes", default=_REGIMES, help="in this order, the first is the base (%(default)s)")
+    compare.set_defaults(run=_compare)
+    explain = _add_explain(commands)
+    about = "list every rule-set, arrangement and proposal, or show one with all its values"
+    rules = commands.add_parser("rules", help=about, description=about)
+    rules.add_argument("id", nargs="?", metavar="ID", help="the rule to show")
+    rules.set_defaults(run=_rules)
+    about = "run worked cases against the library"
+    conformance = commands.add_parser("conformance", help=about, description=about)
+    conformance.add_argument("files", nargs="+", metavar="FILE", help="worked cases, one JSON object a line")
+    conformance.set_defaults(run=_conformance)
+    for command in (demo, compare, explain, rules, conformance):
+        command.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _add_explain(commands: Any) -> ArgumentParser:
+    about = "print the calculation behind a total as an indented tree"
+    explain: ArgumentParser = commands.add_parser("explain", help=about, description=about)
+    explain.add_argument("book", nargs="?", metavar="BOOK", help="book file; the sample book when left out")
+    _add_market(explain)
+    explain.add_argument("--regime", default="cross_margin", help="(%(default)s)")
+    explain.add_argument("--depth", type=_depth, default=4, metavar="N", help="levels of the tree (%(default)s)")
+    explain.add_argument("--level", choices=("clearing", "customer"), default="clearing", help="(%(default)s)")
+    explain.set_defaults(run=_explain)
+    return explain
+
+
+def _add_market(command: ArgumentParser) -> None:
+    command.add_argument("--market", metavar="DIR", help="market files; the packaged market when left out")
+    command.add_argument("--as-of", type=_date, metavar="DATE", help="YYYY-MM-DD; the packaged market's when left out")
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no date: write 30 June 2026 as 2026-06-30") from None
+
+
+def _depth(text: str) -> int:
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is no number of levels: write 0, 1, 2, ...")
+    return int(text)
+
+
+def _version() -> str:
+    from crossmargin import __version__
+
+    return __version__
+
+
+# -------------------------------------------------------------------------------------------------- commands
+
+
+def _demo(chosen: Namespace) -> Output:
+    from crossmargin import samples
+    from crossmargin.margin import compare
+
+    comparison = compare(*samples.basis_trade())
+    return Output(comparison.to_json(indent=2) if chosen.json else f"{comparison}\n{CLOSING}")
+
+
+def _compare(chosen: Namespace) -> Output:
+    from crossmargin.margin import compare
+
+    portfolio, market, regimes = _inputs(chosen, chosen.regimes.split(","))
+    comparison = compare(portfolio, market, regimes)
+    return Output(comparison.to_json(indent=2) if chosen.json else f"{comparison}{_market_note(chosen, market)}")
+
+
+def _explain(chosen: Namespace) -> Output:
+    from crossmargin.margin import margin
+    from crossmargin.records import to_plain
+
+    portfolio, market, (regime,) = _inputs(chosen, [chosen.regime])
+    report = margin(portfolio, market, regime)
+    if chosen.json:
+        return Output(json.dumps(to_plain(report.line(chosen.level)), indent=2, allow_nan=False))
+    heading = f"{report.title}, as of {report.as_of}, USD"
+    return Output(f"{heading}\n\n{report.explain(chosen.depth, level=chosen.level)}\n{_market_note(chosen, market)}")
+
+
+def _rules(chosen: Namespace) -> Output:
+    from crossmargin.registry import rulebook, rules
+
+    if chosen.id:
+        rule = rules(chosen.id)
+        return Output(json.dumps(_rule_in_full(rule), indent=2) if chosen.json else _rule_text(rule))
+    listed = [_rule_summary(rule) for rule in rulebook().values()]
+    return Output(json.dumps(listed, indent=2) if chosen.json else _rules_text(listed))
+
+
+def _conformance(chosen: Namespace) -> Output:
+    from crossmargin.conformance import run
+
+    outcome = run(chosen.files)
+    text = json.dumps(outcome.to_json_dict(), indent=2) if chosen.json else outcome.text()
+    return Output(text, DONE if outcome.ok else CASE_FAILED)
+
+
+# ---------------------------------------------------------------------------------------------------- inputs
+
+
+def _inputs(chosen: Namespace, names: Iterable[str]) -> tuple[Portfolio, Market, list[Regime]]:
+    """Return what a run needs; every problem of regimes, book and market, and of the one with the other, at once."""
+    from crossmargin import samples
+    from crossmargin.io.book import load_book
+    from crossmargin.regimes import regime
+
+    problems, of_market = Problems(), Problems()
+    regimes: list[Regime] = []
+    for name in names:
+        with problems.collecting():
+            regimes.append(regime(name.strip()))
+    market = None
+    with of_market.collecting():
+        market = _market(chosen)
+    portfolio = None
+    with problems.collecting():
+        check = partial(_problems_together, market=market, as_of=chosen.as_of)
+        portfolio = load_book(chosen.book, check=check).portfolio if chosen.book else samples.basis_trade()[0]
+    with problems.collecting():
+        of_market.raise_if_any()
+    problems.raise_if_any()
+    assert portfolio is not None  # noqa: S101 - both are there when nothing was noted
+    assert market is not None  # noqa: S101
+    return portfolio, market, regimes
+
+
+def _market(chosen: Namespace) -> Market:
+    from crossmargin.io.market_files import packaged_market, read_market_directory
+
+    if chosen.market and chosen.as_of:
+        return read_market_directory(chosen.market, chosen.as_of)
+    if chosen.market:
+        fix = "Say which day of the market files is meant: --as-of 2026-06-30."
+        raise InputError([Problem("no date is given.", "--as-of", fix)])
+    market = packaged_market()
+    market.check_as_of(chosen.as_of or market.as_of)
+    return market
+
+
+def _problems_together(portfolio: Portfolio, *, market: Market | None, as_of: date | None) -> Iterable[Problem]:
+    """Return what is wrong with the positions on the date and with this market, as far as there is one."""
+    from crossmargin.margin import compare
+    from crossmargin.portfolio import problems_on
+
+    if market is None:
+        return problems_on(portfolio, as_of) if as_of else ()
+    try:
+        compare(portfolio, market, regimes=())  # under no regime: the inputs are checked and nothing is margined
+    except InputError as error:
+        return error.problems
+    return ()
+
+
+def _market_note(chosen: Namespace, market: Market) -> str:
+    return "" if chosen.market else f"\n{PACKAGED.format(as_of=market.as_of)}"
+
+
+# ----------------------------------------------------------------------------------------------------- rules
+
+
+def _rule_summary(rule: Rules) -> dict[str, Any]:
+    from crossmargin.records import to_plain
+
+    ends = [each.values[-1].end for each in rule.parameters.values()]
+    last = min((end for end in ends if end is not None), default=None)
+    return {
+        "id": rule.id,
+        "kind": rule.kind,
+        "status": rule.status,
+        "title": rule.title,
+        "authority": rule.authority,
+        "level": rule.level,
+        "dates": to_plain({"first": rule.first_date, "last": last}),
+        "sources": [{"title": each.title, "url": each.url} for each in rule.sources.values()],
+        "parameters": len(rule.parameters),
+        "assumed_share": rule.assumed_share,
+    }
+
+
+def _rule_in_full(rule: Rules) -> dict[str, Any]:
+    from crossmargin.records import to_plain
+
+    full = to_plain(rule)
+    details = {name: full[name] for name in ("scope", "sources", "parameters", "conditions")}
+    return {**_rule_summary(rule), **details}
+
+
+def _rules_text(rules: list[dict[str, Any]]) -> str:
+    header = ("rule", "kind", "status", "first date", "last date", "parameters", "assumed", "title")
+    rows = [
+        (
+            *(each[name] for name in ("id", "kind", "status")),
+            each["dates"]["first"] or "-",
+            each["dates"]["last"] or "open",
+            str(each["parameters"]),
+            f"{each['assumed_share']:.0%}",
+            each["title"],
+        )
+        for each in rules
+    ]
+    sources = [
+        f"{each['id']}: {source['title']} {source['url']}".rstrip() for each in rules for source in each["sources"]
+    ]
+    closing = "`assumed` is the share of parameters graded so. `crossmargin rules ID` shows one rule."
+    return "\n".join([*_aligned([header, *rows]), "", "Sources", *sources, "", closing])
+
+
+def _rule_text(rule: Rules) -> str:
+    parts = [f"{rule.id}: {rule.title}", f"{rule.kind}, {rule.status}, {rule.authority}, level {rule.level}"]
+    parts += [rule.scope.strip(), ""]
+    for parameter in rule.parameters.values():
+        parts.append(f"{parameter.name} [{parameter.unit}]: {parameter.about}")
+        for dated in parameter.values:
+            until = f" until {dated.end}" if dated.end else ""
+            parts.append(f"  from {dated.start}{until}: {_value_text(dated.value)}")
+            parts.append(f"    {dated.grade}: {rule.sources[dated.source].title}, {dated.locator}".rstrip(", "))
+    for each in rule.conditions:
+        parts.append(f"condition {each.id}, {' and '.join(each.origin)} from {each.start}: {each.about}")
+        parts.append(f"    {each.grade}: {each.source.title}, {each.locator}".rstrip(", "))
+    sources = [f"  {source.title} {source.url}".rstrip() for source in rule.sources.values()]
+    return "\n".join([*parts, "", "Sources", *sources])
+
+
+def _value_text(value: Any) -> str:
+    from crossmargin.records import to_plain
+
+    return value if isinstance(value, str) else json.dumps(to_plain(value))
+
+
+def _aligned(rows: Sequence[tuple[str, ...]]) -> list[str]:
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
