@@ -8,10 +8,14 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import imports, treasuries
+from benchmarks import european, imports, treasuries
 from benchmarks.records import Record
 
-TASKS: dict[str, Callable[[], Iterator[Record]]] = {"T0": imports.records, "T2": treasuries.records}
+TASKS: dict[str, Callable[[], Iterator[Record]]] = {
+    "T0": imports.records,
+    "T1": european.records,
+    "T2": treasuries.records,
+}
 
 
 def main() -> int:

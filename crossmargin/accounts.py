@@ -95,7 +95,7 @@ class Firm:
     """A firm that carries accounts.
 
     `affiliates` names non-customer affiliates whose proprietary positions the firm may carry; `compliant` is
-    the firm's standing under risk, capital, liquidity and segregation rules; `net_capital` is in USD.
+    the firm's standing under risk, capital, liquidity and segregation rules.
     """
 
     id: str
@@ -104,7 +104,6 @@ class Firm:
     affiliates: frozenset[str] = field(default=frozenset(), converter=as_frozenset)
     name: str = ""
     compliant: bool = True
-    net_capital: float | None = None
 
 
 @frozen

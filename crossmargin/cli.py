@@ -240,16 +240,15 @@ def _market(chosen: Namespace) -> Market:
 
 def _problems_together(portfolio: Portfolio, *, market: Market | None, as_of: date | None) -> Iterable[Problem]:
     """Return what is wrong with the positions on the date and with this market, as far as there is one."""
-    from crossmargin.margin import compare
+    from crossmargin.margin import check
     from crossmargin.portfolio import problems_on
 
     if market is None:
         return problems_on(portfolio, as_of) if as_of else ()
-    try:
-        compare(portfolio, market, regimes=())  # under no regime: the inputs are checked and nothing is margined
-    except InputError as error:
-        return error.problems
-    return ()
+    problems = Problems()
+    with problems.collecting():
+        check(portfolio, market)
+    return problems.found
 
 
 def _market_note(chosen: Namespace, market: Market) -> str:

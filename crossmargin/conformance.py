@@ -196,9 +196,7 @@ class _Difference:
     message: str
 
 
-def _differences(
-    expected: Any, got: Any, tolerance: Tolerance, path: tuple[str | int, ...]
-) -> Iterator[_Difference]:
+def _differences(expected: Any, got: Any, tolerance: Tolerance, path: tuple[str | int, ...]) -> Iterator[_Difference]:
     """Yield every value under `path` in which `got` is not what is expected."""
     if expected is None:
         return

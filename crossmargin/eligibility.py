@@ -99,5 +99,5 @@ def _not_yet(rules: Rules, case: Case, binding: list[Condition]) -> tuple[Reason
     if binding:
         return ()
     about = f"{rules.title} is in force for {case.origin} positions"
-    opens = min((c.start for c in rules.conditions if case.origin in c.origin), default=None)
+    opens = max((c.start for c in rules.conditions if case.origin in c.origin), default=None)
     return (Reason("in_force", about, f"Choose an as_of from {opens} on.", rules.title, "disclosure"),)

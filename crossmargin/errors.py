@@ -84,6 +84,11 @@ class Problems:
         """Note problems that another check collected."""
         self._found.extend(problems)
 
+    @property
+    def found(self) -> tuple[Problem, ...]:
+        """What was noted so far."""
+        return tuple(self._found)
+
     @contextmanager
     def collecting(self) -> Iterator[None]:
         """Note the problems of an `InputError` raised inside the block and go on after it."""

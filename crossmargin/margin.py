@@ -15,13 +15,14 @@ from math import fsum
 from attrs import evolve, frozen
 
 from crossmargin.eligibility import Decision, case_of
-from crossmargin.errors import Problem, Problems
+from crossmargin.errors import InputError, Problem, Problems
 from crossmargin.market import Market
 from crossmargin.methodology import Inputs, unmodelled
 from crossmargin.parameters import Reader, Rules
-from crossmargin.pnl import can_revalue, revalue
+from crossmargin.pnl import can_revalue, cash_flow_book, revalue
 from crossmargin.portfolio import Pool, Portfolio, Position, problems_on
-from crossmargin.products.lifetime import longest_maturity
+from crossmargin.products import Product, TreasuryFuture
+from crossmargin.products.lifetime import expiry_of, longest_maturity
 from crossmargin.regimes import (
     CROSS_MARGIN,
     HARMONIZED,
@@ -82,7 +83,7 @@ def margin(
 def compare(
     portfolio: Portfolio,
     market: Market,
-    regimes: Iterable[Regime] = (SILOED, CROSS_MARGIN, HARMONIZED),
+    regimes: Regime | Iterable[Regime] = (SILOED, CROSS_MARGIN, HARMONIZED),
     *,
     as_of: date | None = None,
     rules: Iterable[Rules] = (),
@@ -91,23 +92,34 @@ def compare(
 
     Takes the arguments of `margin`; benefits are measured against the first regime.
     """
-    regimes = tuple(regimes)
-    _refuse(portfolio, market, as_of)
+    regimes = (regimes,) if isinstance(regimes, Regime) else tuple(regimes)
+    if not regimes:
+        raise InputError([Problem("no regime to compare.", "regimes", "Give one at least, SILOED for example.")])
     book = rulebook(rules)
-    inputs = _inputs(portfolio, market, regimes, book)
+    inputs = _inputs(portfolio, market, _scenarios(portfolio, market, regimes, book=book, as_of=as_of))
     decided = {id: decisions(portfolio, market.as_of, book[id]) for id in _programmes(regimes)}
     run = _Run(inputs, book, decided)
     return Comparison(tuple(_report(regime, run) for regime in regimes))
 
 
-def _refuse(portfolio: Portfolio, market: Market, as_of: date | None) -> None:
-    """Raise everything that is wrong with the inputs, before anything is priced."""
+def check(portfolio: Portfolio, market: Market, *, as_of: date | None = None) -> None:
+    """Raise everything that is wrong with portfolio and market together; return when they can be margined."""
     problems = Problems()
     with problems.collecting():
         market.check_as_of(as_of or market.as_of)
     problems.extend(problems_on(portfolio, market.as_of))
     problems.extend(_beyond_the_curve(portfolio, market))
+    with problems.collecting():
+        cash_flow_book(
+            [product for product in portfolio.products if _can_be_scheduled(product, market.as_of)], market.as_of
+        )
     problems.raise_if_any()
+
+
+def _can_be_scheduled(product: Product, as_of: date) -> bool:
+    """Whether nothing is known yet that keeps the product's cash flows from being laid out."""
+    has_basket = not isinstance(product, TreasuryFuture) or bool(product.basket)
+    return can_revalue(product) and has_basket and expiry_of(product) > as_of
 
 
 def _beyond_the_curve(portfolio: Portfolio, market: Market) -> list[Problem]:
@@ -121,30 +133,37 @@ def _beyond_the_curve(portfolio: Portfolio, market: Market) -> list[Problem]:
     ]
 
 
-def _inputs(portfolio: Portfolio, market: Market, regimes: tuple[Regime, ...], book: Mapping[str, Rules]) -> Inputs:
-    """Reprice every instrument once under every scenario set that a rule of the regimes needs."""
+def _scenarios(
+    portfolio: Portfolio,
+    market: Market,
+    regimes: tuple[Regime, ...],
+    *,
+    book: Mapping[str, Rules],
+    as_of: date | None,
+) -> dict[ScenarioSpec, ScenarioSet]:
+    """Draw every scenario set that a rule of the regimes needs; raise all that is wrong or missing, at once."""
+    ids = {id for regime in regimes for id in (*(silo.ruleset for silo in regime.silos), regime.proposal) if id}
+    specs = [spec for id in sorted(ids) for spec in module(id).scenarios(book[id].at(market.as_of))]
+    problems, drawn = Problems(), {}
+    with problems.collecting():
+        check(portfolio, market, as_of=as_of)
+    for spec in dict.fromkeys(specs if portfolio.positions else ()):
+        with problems.collecting():
+            drawn[spec] = scenario_set(spec, market.history, market.as_of)
+    problems.raise_if_any()
+    return drawn
+
+
+def _inputs(portfolio: Portfolio, market: Market, drawn: Mapping[ScenarioSpec, ScenarioSet]) -> Inputs:
+    """Reprice every instrument once under every scenario set."""
     products = [product for product in portfolio.products if can_revalue(product)]
-    drawn = _scenario_sets(market, regimes, book) if products else {}
-    pnl = {spec: revalue(products, market, scenarios) for spec, scenarios in drawn.items()}
+    pnl = {spec: revalue(products, market, scenarios) for spec, scenarios in drawn.items() if products}
     return Inputs(portfolio, market, pnl)
 
 
 def _programmes(regimes: tuple[Regime, ...]) -> tuple[str, ...]:
     """Return every programme that decides something: today's always, since enrolment draws today's pools."""
     return tuple(dict.fromkeys([*PROGRAMMES, *(programme for regime in regimes for programme in regime.programmes)]))
-
-
-def _scenario_sets(
-    market: Market, regimes: tuple[Regime, ...], book: Mapping[str, Rules]
-) -> dict[ScenarioSpec, ScenarioSet]:
-    rules = {id for regime in regimes for id in (*(silo.ruleset for silo in regime.silos), regime.proposal) if id}
-    specs = [spec for id in sorted(rules) for spec in module(id).scenarios(book[id].at(market.as_of))]
-    problems, drawn = Problems(), {}
-    for spec in dict.fromkeys(specs):
-        with problems.collecting():
-            drawn[spec] = scenario_set(spec, market.history, market.as_of)
-    problems.raise_if_any()
-    return drawn
 
 
 @frozen
@@ -190,8 +209,9 @@ class _Margined:
 
     @property
     def level(self) -> str:
-        """Pools without a rule-set are owed to the broker, all others to a clearing house."""
-        return "clearing" if self.pool.ruleset else "customer"
+        """What customers hold where no clearing house's rule-set applies is owed to their broker."""
+        customer = self.pool.account_class.origin == "customer"
+        return "customer" if customer and not self.pool.ruleset else "clearing"
 
     @property
     def net(self) -> float:
@@ -215,14 +235,20 @@ def _report(regime: Regime, run: _Run) -> Report:
     return Report(
         regime.name,
         regime.title,
-        regime.status,
+        _status(regime, run.book),
         run.inputs.as_of,
         requirements=(*(each.requirement for each in margined), *_passed_on(margined, run)),
         credits=tuple(credit for each in margined for credit in each.credits),
         decisions=tuple(decision for programme in regime.programmes for decision in run.decided[programme]),
         notes=run.inputs.notes,
-        owners={each.pool.owner: portfolio.name_of(each.pool.owner) for each in margined},
+        owners=portfolio.names(each.pool.owner for each in margined),
     )
+
+
+def _status(regime: Regime, book: Mapping[str, Rules]) -> str:
+    """Return `in_force`, or the status of the first programme that is not."""
+    statuses = (book[programme].status for programme in regime.programmes)
+    return next((status for status in statuses if status != "in_force"), "in_force")
 
 
 def _credited(margined: list[_Margined], regime: Regime, run: _Run) -> list[_Margined]:
@@ -231,11 +257,12 @@ def _credited(margined: list[_Margined], regime: Regime, run: _Run) -> list[_Mar
     for pool in (each.pool for each in margined if each.pool.programme in regime.arrangements):
         units.setdefault((pool.programme, pool.owner, pool.firm, pool.account_class), {})[pool.pot] = pool
     models = {silo.pot: partial(run.answer, silo.ruleset) for silo in regime.silos}
-    found: dict[str, tuple[Credit, ...]] = {}
+    found: dict[Pool, tuple[Credit, ...]] = {}
     for (programme, *_), unit in units.items():
-        for credit in module(programme).credits(unit, models, run.reader(programme)):
-            found[credit.pool] = (*found.get(credit.pool, ()), credit)
-    return [evolve(each, credits=found.get(each.pool.id, ())) for each in margined]
+        lines: dict[str, Line] = module(programme).credits(unit, models, run.reader(programme))
+        for pot, line in lines.items():
+            found[unit[pot]] = (Credit(programme, unit[pot].id, unit[pot].owner, pot, line),)
+    return [evolve(each, credits=found.get(each.pool, ())) for each in margined]
 
 
 def _harmonized(pool: Pool, regime: Regime, run: _Run) -> Line:

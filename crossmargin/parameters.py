@@ -6,10 +6,12 @@ values in force on that date. `rules.with_values(...)` overlays values for a stu
 
 from __future__ import annotations
 
+import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -189,9 +191,11 @@ class Rules:
 
     def with_values(self, *, because: str, **values: Any) -> Rules:
         """Return the rule with some values replaced for a study; they are graded `assumed` and shown as overlays."""
+        problems = [problem for name, value in values.items() for problem in self._misfits(name, value)]
+        if problems:
+            raise InputError(problems)
         overlaid = {
-            self._parameter(name).name: DatedValue(date.min, freeze(value), "", "assumed", because=because)
-            for name, value in values.items()
+            name: DatedValue(date.min, freeze(value), "", "assumed", because=because) for name, value in values.items()
         }
         return evolve(self, overlays={**self.overlays, **overlaid})
 
@@ -205,6 +209,13 @@ class Rules:
         """Share of the parameters whose latest value is graded `assumed`, in [0, 1]."""
         grades = [parameter.values[-1].grade for parameter in self.parameters.values()]
         return grades.count("assumed") / len(grades) if grades else 0.0
+
+    def _misfits(self, name: str, value: Any) -> list[Problem]:
+        """Return what keeps a value from standing in for the rule's own: it must be of the same kind."""
+        wanted, got = _kind(self._parameter(name).values[-1].value), _kind(freeze(value))
+        if wanted == got:
+            return []
+        return [Problem(f"{value!r} is {got}, the rule has {wanted}.", f"{self.id}, overlay of {name!r}")]
 
     def _parameter(self, name: str) -> Parameter:
         if name not in self.parameters:
@@ -222,11 +233,12 @@ def load_rules(path: Path) -> Rules:
     InputError
         The file lacks a field, names an unknown source or grade, or its dates overlap or leave a gap.
     """
-    data = freeze(tomllib.loads(path.read_text(encoding="utf-8")))
     try:
-        rules = _rules(data)
+        rules = _rules(freeze(tomllib.loads(path.read_text(encoding="utf-8"))))
+    except tomllib.TOMLDecodeError as error:
+        raise InputError([Problem(f"is no TOML: {error}.", path.name)]) from error
     except (KeyError, TypeError) as error:
-        raise InputError([Problem(f"field missing or unknown: {error}", path.name)]) from error
+        raise InputError([Problem(f"field missing or unknown: {error}.", path.name)]) from error
     problems = [Problem(what, f"{path.name} {where}") for where, what in _faults(rules)]
     if problems:
         raise InputError(problems)
@@ -256,15 +268,38 @@ def _dates(data: dict[str, Any]) -> dict[str, Any]:
     return {renamed.get(key, key): value for key, value in data.items()}
 
 
-def _faults(rules: Rules) -> list[tuple[str, str]]:
-    faults = [] if rules.status in STATUSES else [("status", f"unknown status {rules.status!r}")]
+def _faults(rules: Rules) -> Iterator[tuple[str, str]]:
+    if rules.status not in STATUSES:
+        yield "status", f"unknown status {rules.status!r}. {suggestion(rules.status, STATUSES)}"
+    for condition in rules.conditions:
+        yield from _span_faults(condition.id, condition)
     for name, parameter in rules.parameters.items():
+        if not parameter.values:
+            yield name, "has no value"
         for value in parameter.values:
-            if value.grade not in GRADES:
-                faults.append((name, f"unknown grade {value.grade!r}. {suggestion(value.grade, GRADES)}"))
+            yield from _span_faults(name, value)
             if value.source not in rules.sources:
-                faults.append((name, f"unknown source {value.source!r}. {suggestion(value.source, rules.sources)}"))
-        for earlier, later in zip(parameter.values, parameter.values[1:], strict=False):
+                yield name, f"unknown source {value.source!r}. {suggestion(value.source, rules.sources)}"
+        for earlier, later in pairwise(parameter.values):
             if earlier.end != later.start:
-                faults.append((name, f"gap or overlap between {earlier.end} and {later.start}"))
-    return faults
+                yield name, f"gap or overlap between {earlier.end} and {later.start}"
+
+
+def _span_faults(name: str, item: DatedValue | Condition) -> Iterator[tuple[str, str]]:
+    if item.grade not in GRADES:
+        yield name, f"unknown grade {item.grade!r}. {suggestion(item.grade, GRADES)}"
+    dates = [day for day in (item.start, item.end) if day is not None]
+    if not all(type(day) is date for day in dates):
+        yield name, f"{dates} are no dates: write 2026-06-30 without quotes"
+    elif dates != sorted(set(dates)):
+        yield name, f"ends on {item.end}, not after it begins on {item.start}"
+
+
+def _kind(value: Any) -> str:
+    """Return the kind of a parameter's value, in the words of an error message."""
+    if isinstance(value, bool):
+        return "a flag"
+    if isinstance(value, int | float):
+        return "a number" if math.isfinite(value) else "not a finite number"
+    kinds = {"tuple": "a list", "dict": "a table", "str": "a text"}
+    return kinds.get(type(value).__name__, f"a {type(value).__name__}")

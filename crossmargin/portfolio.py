@@ -85,10 +85,12 @@ class Portfolio:
         """Return the customer with this id, or None when the owner is a firm or its affiliate."""
         return self._customers.get(id)
 
-    def name_of(self, owner: str) -> str:
-        """Return the printed name of a customer, firm or affiliate."""
-        known = self._customers.get(owner) or self._firms.get(owner)
-        return (known.name if known else "") or owner
+    def names(self, owners: Iterable[str]) -> dict[str, str]:
+        """Return the printed name of customers, firms and affiliates by id; a name that two bear shows the id too."""
+        known: dict[str, Customer | Firm] = {**self._firms, **self._customers}
+        names = {owner: (known[owner].name if owner in known else "") or owner for owner in owners}
+        shared = Counter(names.values())
+        return {owner: name if shared[name] == 1 else f"{name} ({owner})" for owner, name in names.items()}
 
     @cached_property
     def products(self) -> tuple[Product, ...]:

@@ -79,11 +79,6 @@ class Regime:
         """Every programme whose conditions decide something under this regime."""
         return (*self.arrangements, self.proposal) if self.proposal else self.arrangements
 
-    @property
-    def status(self) -> str:
-        """`proposed` when nobody has put the regime in force."""
-        return "proposed" if self.proposal else "in_force"
-
 
 SILOED = Regime("siloed", "Siloed: each product under today's own rule-set")
 CROSS_MARGIN = evolve(

@@ -153,7 +153,8 @@ def _combined(name: str, how: How, parts: Iterable[Line], **more: Any) -> Line:
 
 def _arithmetic(how: How, parts: tuple[Line, ...], factor: float) -> float | None:
     amounts = [part.amount for part in parts if part.amount is not None]
-    if how == "not_modelled" or (parts and not amounts):
+    needs_all = how in ("reduction", "scaled", "product")  # a factor that is unknown leaves the result unknown
+    if how == "not_modelled" or (parts and not amounts) or (needs_all and len(amounts) < len(parts)):
         return None
     if how == "sum":
         return math.fsum(amounts)
@@ -162,7 +163,7 @@ def _arithmetic(how: How, parts: tuple[Line, ...], factor: float) -> float | Non
     if how == "reduction":
         combined, standalone = amounts
         return max(0.0, 1.0 - combined / standalone) if standalone else 0.0
-    if how in ("scaled", "product"):
+    if needs_all:
         return factor * math.prod(amounts)
     return (max if how == "max" else min)(amounts, default=0.0)
 
@@ -292,6 +293,10 @@ class Report:
         """Return one flat record per requirement and credit."""
         return [_record(self, entry) for entry in self.entries]
 
+    def to_frame(self) -> Any:
+        """Return the records as a pandas DataFrame (extra `frames`)."""
+        return _frame(self.to_records())
+
     def to_json(self, *, indent: int | None = None) -> str:
         """Return the whole report as JSON that `from_json` reads back."""
         return json.dumps(to_plain(self), indent=indent, allow_nan=False)
@@ -349,9 +354,18 @@ class Comparison:
         credit = Line("arrangement credit", other.credit(level) - base.credit(level))
         return total(f"{other.regime} total", (start, pooling, credit))
 
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return the records of every report, each naming its regime and status."""
+        return [record for report in self.reports for record in report.to_records()]
+
+    def to_frame(self) -> Any:
+        """Return the records as a pandas DataFrame (extra `frames`)."""
+        return _frame(self.to_records())
+
     def to_json(self, *, indent: int | None = None) -> str:
-        """Return the whole comparison as JSON, totals first; `from_json` reads it back."""
-        plain = {"totals": self.totals(), "benefits": self._benefits(), **to_plain(self)}
+        """Return the whole comparison as JSON, totals and their status first; `from_json` reads it back."""
+        status = {report.regime: report.status for report in self.reports}
+        plain = {"totals": self.totals(), "status": status, "benefits": self._benefits(), **to_plain(self)}
         return json.dumps(plain, indent=indent, allow_nan=False)
 
     @classmethod
@@ -412,7 +426,21 @@ def _record(report: Report, entry: Requirement | Credit) -> dict[str, Any]:
     }
 
 
+def _frame(records: list[dict[str, Any]]) -> Any:
+    try:
+        import pandas as pd
+    except ImportError as error:
+        fix = "Install it: pip install 'crossmargin[frames]'."
+        raise InputError([Problem("pandas is not installed.", "to_frame", fix)]) from error
+    return pd.DataFrame.from_records(records)
+
+
 def _read_back(kind: Any, text: str) -> Any:
-    data = json.loads(text)
-    known = {"totals", "benefits"}
-    return from_plain(kind, {name: value for name, value in data.items() if name not in known})
+    try:
+        data = json.loads(text)
+        if kind is Comparison:
+            data = {"reports": data["reports"]}  # what else stands there is derived
+        return from_plain(kind, data)
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        fix = f"Give the text that {kind.__name__}.to_json() wrote."
+        raise InputError([Problem(f"is no {kind.__name__}: {error}.", "JSON", fix)]) from error

@@ -137,9 +137,7 @@ class TailMeasure:
         """
         return self._of(losses, weights, floor_at_zero=floor_at_zero, sign=-1.0, where="losses")
 
-    def of_pnl(
-        self, pnl: ArrayLike, weights: ArrayLike | None = None, *, floor_at_zero: bool = False
-    ) -> TailValue:
+    def of_pnl(self, pnl: ArrayLike, weights: ArrayLike | None = None, *, floor_at_zero: bool = False) -> TailValue:
         """Return the measure, a loss, of `pnl` [..., n_scenarios] (gain > 0, USD); else as `of_losses`."""
         return self._of(pnl, weights, floor_at_zero=floor_at_zero, sign=1.0, where="pnl")
 

@@ -73,7 +73,7 @@ def basis_trade() -> tuple[Portfolio, Market]:
 def _firms() -> tuple[Firm, ...]:
     members = (ClearingHouse.FICC, ClearingHouse.CME, ClearingHouse.OCC)
     dual = (Registration.BD, Registration.FCM)
-    northgate = Firm("NORTHGATE", dual, members, name="Northgate Securities LLC", net_capital=2.5e9)
+    northgate = Firm("NORTHGATE", dual, members, name="Northgate Securities LLC")
     eastway = Firm("EASTWAY", (Registration.FCM,), (ClearingHouse.CME,), name="Eastway Futures Inc.")
     return northgate, eastway
 

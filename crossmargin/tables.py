@@ -21,6 +21,16 @@ LEVEL_TITLES = {
 }
 
 
+_STYLE = """
+.crossmargin table { border-collapse: collapse; margin: 0 0 1.2em }
+.crossmargin th, .crossmargin td { padding: .15em .8em; text-align: left; vertical-align: top; white-space: normal }
+.crossmargin .figure, .crossmargin thead th { text-align: right; font-variant-numeric: tabular-nums }
+.crossmargin caption, .crossmargin summary { font-weight: bold; text-align: left; padding: .3em 0; white-space: nowrap }
+.crossmargin thead tr { border-bottom: 1px solid }
+.crossmargin .part { font-weight: normal; padding-left: 2em }
+"""
+
+
 @frozen
 class Section:
     """A titled table; columns from the second on hold figures and stand to the right when `figures`."""
@@ -60,7 +70,7 @@ def tree(line: Line, depth: int) -> str:
 
 def money(amount: float | None) -> str:
     """Return USD to the cent with thousands separators; a dash for what is not modelled."""
-    return "not modelled" if amount is None else f"{amount:,.2f}"
+    return "not modelled" if amount is None else f"{round(amount, 2) + 0.0:,.2f}"  # + 0.0: nothing has no sign
 
 
 def _comparison_sections(comparison: Comparison) -> list[Section]:
@@ -118,7 +128,7 @@ def _two_pots(report: Report) -> Section:
     """Return each unit's stand-alone and combined amounts under both models, the factors and the one that binds."""
     rows: list[tuple[str, ...]] = []
     granted = [credit for credit in report.credits if credit.line.how == "product"]
-    for first in granted[::2]:
+    for first in (credit for credit in granted if credit.pot == granted[0].pot):
         rows.append((report.owners.get(first.owner, first.owner), "", "", "", "", ""))
         for side in ("FICC", "CME"):
             factor = first.line.part(f"{side} reduction factor")
@@ -181,7 +191,7 @@ def _short(value: object) -> str:
 
 
 def _tree_rows(line: Line, depth: int, level: int) -> Iterable[tuple[str, str, str]]:
-    amount = money(line.amount) if line.unit == "USD" else f"{line.value:.6f}"
+    amount = money(line.amount) if line.unit == "USD" or line.amount is None else f"{line.amount:.6f}"
     reads = ", ".join(f"{read.name}={_short(read.value)} ({read.grade})" for read in line.reads)
     how = f"{line.how} x {line.factor:g}" if line.how == "scaled" else line.how
     extras = "  ".join(part for part in (how, f"[{reads}]" if reads else "", line.note) if part)
@@ -209,18 +219,21 @@ def _row_text(row: tuple[str, ...], widths: list[int], *, figures: bool) -> str:
 
 
 def _html(sections: list[Section]) -> str:
-    return "<div class='crossmargin'>" + "".join(_section_html(section) for section in sections) + "</div>"
+    return f"<style>{_STYLE}</style><div class='crossmargin'>{''.join(map(_section_html, sections))}</div>"
 
 
 def _section_html(section: Section) -> str:
+    """Return a table; those without figures stay folded until asked for."""
     head = "".join(f"<th scope='col'>{escape(cell)}</th>" for cell in section.header)
     body = "".join(_row_html(row, figures=section.figures) for row in section.rows)
-    caption = f"<caption style='text-align:left;font-weight:bold'>{escape(section.title)}</caption>"
-    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    title = escape(section.title)
+    if not section.figures:
+        return f"<details><summary>{title}</summary><table><tbody>{body}</tbody></table></details>"
+    return f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
 def _row_html(row: tuple[str, ...], *, figures: bool) -> str:
-    style = " style='text-align:right'" if figures else " style='text-align:left'"
-    indent = (len(row[0]) - len(row[0].lstrip())) / 2
-    first = f"<th scope='row' style='text-align:left;padding-left:{indent + 0.5:g}em'>{escape(row[0].strip())}</th>"
-    return f"<tr>{first}{''.join(f'<td{style}>{escape(cell)}</td>' for cell in row[1:])}</tr>"
+    indent = " class='part'" if row[0].startswith(" ") else ""
+    cell = "<td class='figure'>" if figures else "<td>"
+    cells = "".join(f"{cell}{escape(text)}</td>" for text in row[1:])
+    return f"<tr><th scope='row'{indent}>{escape(row[0].strip())}</th>{cells}</tr>"

@@ -252,9 +252,7 @@ def test_unknown_families_are_counted_case_by_case(write):
     lines = [line("var.prisma_quantile", {}, {"value": 1}), line("span.scan", {}, {"value": 1})]
     outcome = run([write(*lines), write(*lines, name="again.jsonl")])
     assert outcome.ok
-    assert outcome.families == {
-        name: Tally(not_implemented=2) for name in ("span.scan", "var.prisma_quantile")
-    }
+    assert outcome.families == {name: Tally(not_implemented=2) for name in ("span.scan", "var.prisma_quantile")}
 
 
 def test_another_engine_can_stand_alone(write):
@@ -404,9 +402,7 @@ def test_everything_malformed_is_listed_before_anything_runs(write, tmp_path):
         '{"id": "x", "expected": NaN}',
     )
     problems = problems_of(file, tmp_path / "absent.jsonl")
-    assert [
-        (problem.where.removeprefix(f"{file} "), problem.what.split(" (")[0]) for problem in problems
-    ] == [
+    assert [(problem.where.removeprefix(f"{file} "), problem.what.split(" (")[0]) for problem in problems] == [
         ("line 2", "not JSON"),
         ("line 4", "not a JSON object."),
         ("line 5", "'inputs' is not an object."),

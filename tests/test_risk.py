@@ -243,9 +243,7 @@ def test_misspelt_estimator_gets_a_suggestion():
         TailMeasure("tailmean", confidence=0.99)
 
 
-@pytest.mark.parametrize(
-    "losses", [[], [[], []], 3.0, [1.0, nan], [1.0, -inf], [None], ["a"], [[1], [1, 2]], [1j]]
-)
+@pytest.mark.parametrize("losses", [[], [[], []], 3.0, [1.0, nan], [1.0, -inf], [None], ["a"], [[1], [1, 2]], [1j]])
 def test_bad_losses(losses):
     assert problems_of(lambda: risk.tail_mean(losses, 0.9)) == ["losses"]
 

@@ -18,9 +18,15 @@ from crossmargin.errors import InputError, Problem
 from crossmargin.parameters import Reader
 from crossmargin.portfolio import Pool
 from crossmargin.products.futures import ShortRateFuture, TreasuryFuture
-from crossmargin.products.lifetime import whole_years_after
-from crossmargin.products.treasuries import Repo, ReverseRepo, TreasuryBond, TreasuryNote, TreasurySecurity
-from crossmargin.results import Credit, Line, product, reduction, scaled, smallest, total
+from crossmargin.products.treasuries import (
+    Repo,
+    ReverseRepo,
+    TreasuryBond,
+    TreasuryNote,
+    TreasurySecurity,
+    years_between,
+)
+from crossmargin.results import Line, product, reduction, scaled, smallest, total
 
 EQUAL_WITHIN = 1e-12  # literal: factors closer than this are the same number in floating point
 FICC, CME = ClearingHouse.FICC.value, ClearingHouse.CME.value
@@ -155,8 +161,8 @@ def two_pot(ficc: ModelAmounts, cme: ModelAmounts, *, cap: float | Line, minimum
     return TwoPot(*sides, applied, limit, ficc.treasury_leg, cme.futures_leg)
 
 
-def credits(pools: Mapping[str, Pool], models: Mapping[str, Callable[[Pool], Line]], p: Reader) -> tuple[Credit, ...]:
-    """Return the credit of one margin unit at each pot.
+def credits(pools: Mapping[str, Pool], models: Mapping[str, Callable[[Pool], Line]], p: Reader) -> dict[str, Line]:
+    """Return the credit of one margin unit at each pot: lines whose amount is never positive, USD.
 
     Parameters
     ----------
@@ -173,8 +179,7 @@ def credits(pools: Mapping[str, Pool], models: Mapping[str, Callable[[Pool], Lin
     minimum = p.reduction_minimum
     cap = Line("reduction cap", p.reduction_cap, unit="1", reads=p.taken())
     outcome = two_pot(ficc, cme, cap=cap, minimum=minimum)
-    lines = {FICC: outcome.ficc_credit, CME: outcome.cme_credit}
-    return tuple(_credit(pools[pot], line) for pot, line in lines.items())
+    return {FICC: outcome.ficc_credit, CME: outcome.cme_credit}
 
 
 def _amounts(pools: Mapping[str, Pool], model: Callable[[Pool], Line], component: str) -> ModelAmounts:
@@ -183,18 +188,14 @@ def _amounts(pools: Mapping[str, Pool], model: Callable[[Pool], Line], component
     return ModelAmounts(*(evolve(model(pool).part(component), name=name) for name, pool in legs.items()))
 
 
-def _missing_side(pools: Mapping[str, Pool], p: Reader) -> tuple[Credit, ...]:
+def _missing_side(pools: Mapping[str, Pool], p: Reader) -> dict[str, Line]:
     policy = p.missing_side_policy
     if policy != "zero_reduction":
         fix = "Known: zero_reduction."
         raise InputError([Problem(f"unknown missing_side_policy {policy!r}.", "cme_ficc", fix)])
     note = f"only the {', '.join(pools)} leg is enrolled: zero reduction"
     line = Line("cme_ficc credit", 0.0, reads=p.taken(), note=note)
-    return tuple(_credit(pool, line) for pool in pools.values())
-
-
-def _credit(pool: Pool, line: Line) -> Credit:
-    return Credit("cme_ficc", pool.id, pool.owner, pool.pot, line)
+    return dict.fromkeys(pools, line)
 
 
 def _refuse_bad_limits(cap: float, minimum: float) -> None:
@@ -204,7 +205,8 @@ def _refuse_bad_limits(cap: float, minimum: float) -> None:
 
 
 def _runs_long_enough(security: TreasurySecurity, case: Case, p: Reader) -> bool:
-    return whole_years_after(case.as_of, p.remaining_maturity_years) < security.maturity
+    runs: bool = years_between(case.as_of, security.maturity) > p.remaining_maturity_years
+    return runs
 
 
 def _remaining_maturity(case: Case, p: Reader) -> bool:

@@ -58,7 +58,6 @@ FIRM = (
     Field("memberships", read.several_of(ClearingHouse)),
     Field("affiliates", read.texts),
     Field("compliant", read.flag),
-    Field("net_capital", read.number),
 )
 CUSTOMER = (_ID, _NAME, Field("kind", read.one_of(CustomerKind)))
 ACCOUNT = (

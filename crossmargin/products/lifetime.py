@@ -8,7 +8,6 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
-from crossmargin.products.calendars import add_months
 from crossmargin.products.futures import ShortRateFuture, TreasuryFuture, delivery_date, reference_period
 from crossmargin.products.options import FutureOption, ListedOption
 from crossmargin.products.treasuries import Repo, ReverseRepo, years_between
@@ -35,8 +34,3 @@ def longest_maturity(product: Product, as_of: date) -> float:
     if isinstance(product, Repo | ReverseRepo):
         return max(years_between(as_of, product.end), years_between(as_of, product.collateral.maturity))
     return years_between(as_of, expiry_of(product))
-
-
-def whole_years_after(day: date, years: int) -> date:
-    """Return the same day `years` later; 29 February becomes 28 February."""
-    return add_months(day, 12 * years)

@@ -23,6 +23,7 @@ from crossmargin.scenarios import ScenarioSpec
 TESTS: Mapping[str, Test] = {
     "rates_product": lambda case, p: case.position.product.kind in p.products,
     "customer_scope": lambda case, p: case.customer is None or case.customer.kind in p.customer_scope,
+    "unsettled": lambda case, _: not case.settled,
     "dual_registration": lambda case, _: {Registration.BD, Registration.FCM} <= case.firm.registrations,
 }
 

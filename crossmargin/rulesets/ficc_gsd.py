@@ -2,8 +2,9 @@
 
 Models the VaR Charge: 99 % three-day historical simulation by full repricing of every cash flow, the haircut method
 for securities within a year of maturity and those the library has no pricing for (TIPS, FRN), and the percentage
-floor. The Excess Capital Premium is computed when the firm's net capital is known. Every other charge of the public
-list stands as a line that is not modelled, with the reason. FICC's own calibration is confidential: see the grades
+floor. Every other charge of the public list stands as a line that is not modelled, with the reason: none of them has
+both its formula and its figures in public. A repo on a security of the haircut method takes that method too, and its
+interest is then not at risk here. FICC's own calibration is confidential: see the grades
 in `ficc_gsd.toml`. Official margin comes from vendor sensitivities, not from repricing.
 """
 
@@ -22,7 +23,7 @@ from crossmargin.methodology import (
 from crossmargin.parameters import Reader
 from crossmargin.pnl import can_revalue
 from crossmargin.portfolio import Pool, Position
-from crossmargin.products.treasuries import TREASURY_SECURITIES, TreasurySecurity, years_between
+from crossmargin.products.treasuries import TREASURY_SECURITIES, Repo, ReverseRepo, TreasurySecurity, years_between
 from crossmargin.results import Line, largest, not_modelled, scaled, total
 from crossmargin.risk import TailMeasure
 from crossmargin.scenarios import ScenarioSpec
@@ -31,6 +32,7 @@ HAIRCUT_KINDS = frozenset({"tips", "treasury_frn"})  # no pricing model here, as
 OTHER_CHARGES = {
     "blackout_period_exposure": "applies to GCF and mortgage pools only; pool factors are not modelled",
     "backtesting_charge": "needs the member's own record of backtesting deficiencies",
+    "excess_capital_premium": "looks at the member's VaR Charge over all its portfolios; its formula was not read",
     "holiday_charge": "the number of extra days and its calendar are not public in figures",
     "intraday_supplemental": "needs the intraday positions of the noon cycle",
     "intraday_mark_to_market": "needs intraday prices; triggers of this division are not public",
@@ -54,18 +56,17 @@ def scenarios(p: Reader) -> tuple[ScenarioSpec, ...]:
 
 def requirement(pool: Pool, inputs: Inputs, p: Reader) -> Line:
     """Return the Required Fund Deposit, or the Segregated Customer Margin Requirement, of one margin portfolio."""
-    charge = var_charge(pool, inputs, p)
-    others = [not_modelled(name, why) for name, why in OTHER_CHARGES.items()]
-    add_ons = total("other charges", [excess_capital_premium(pool, charge, inputs, p), *others])
-    return total("ficc_gsd requirement", [charge, add_ons])
+    others = total("other charges", [not_modelled(name, why) for name, why in OTHER_CHARGES.items()])
+    return total("ficc_gsd requirement", [var_charge(pool, inputs, p), others])
 
 
 def var_charge(pool: Pool, inputs: Inputs, p: Reader) -> Line:
     """Return the VaR Charge: the model amount, but not less than the VaR Floor."""
-    by_haircut = [position for position in pool.positions if _takes_haircut(position, inputs.as_of, p)]
-    priced = [position for position in pool.positions if position not in by_haircut]
-    model = total("model", [*_simulated(priced, inputs, p), _haircuts(by_haircut, inputs, p)])
-    minimum = not_modelled("minimum_margin_amount", "formula and look-back stand in a confidential exhibit of SR-FICC-2024-003 (89 FR 18981)")
+    by_haircut = {position.id for position in pool.positions if _takes_haircut(position, inputs.as_of, p)}
+    priced = [position for position in pool.positions if position.id not in by_haircut]
+    others = [position for position in pool.positions if position.id in by_haircut]
+    model = total("model", [*_simulated(priced, inputs, p), _haircuts(others, inputs, p)])
+    minimum = not_modelled("minimum_margin_amount", "its formula stands in a confidential exhibit (89 FR 18981)")
     floor = largest("var_floor", [percentage_floor(pool, inputs, p), minimum])
     return largest("var_charge", [model, floor])
 
@@ -76,16 +77,6 @@ def percentage_floor(pool: Pool, inputs: Inputs, p: Reader) -> Line:
     gross = [_gross_haircut(security, face, inputs.as_of, p) for security, face in exposures.items()]
     base = total("index haircut on gross positions", gross)
     return scaled("percentage_floor", p.floor_share, base, reads=p.taken())
-
-
-def excess_capital_premium(pool: Pool, charge: Line, inputs: Inputs, p: Reader) -> Line:
-    """Return the Excess Capital Premium: VaR Charge above the firm's net capital, times their ratio up to a cap."""
-    capital = inputs.portfolio.firm(pool.firm).net_capital
-    if capital is None or pool.account_class.origin == "customer":
-        return not_modelled("excess_capital_premium", "needs the netting member's net capital; house portfolios only")
-    ratio = min(charge.value / capital, p.excess_capital_ratio_cap) if capital > 0 else p.excess_capital_ratio_cap
-    excess = Line("VaR Charge above net capital", max(0.0, charge.value - capital))
-    return scaled("excess_capital_premium", ratio, excess, reads=p.taken())
 
 
 def _simulated(positions: list[Position], inputs: Inputs, p: Reader) -> list[Line]:
@@ -103,14 +94,13 @@ def _haircuts(positions: list[Position], inputs: Inputs, p: Reader) -> Line:
 
 
 def _takes_haircut(position: Position, as_of: date, p: Reader) -> bool:
+    """Whether a security, or a repo by its collateral, takes the haircut method: one security, one method."""
     product = position.product
-    security = getattr(product, "collateral", product)
-    if security.kind in HAIRCUT_KINDS:
-        return True
-    if not isinstance(product, TREASURY_SECURITIES):
+    security = product.collateral if isinstance(product, Repo | ReverseRepo) else product
+    if not isinstance(security, TREASURY_SECURITIES):
         return False
-    within: bool = years_between(as_of, product.maturity) <= p.haircut_method_years
-    return within
+    within: bool = years_between(as_of, security.maturity) <= p.haircut_method_years
+    return within or security.kind in HAIRCUT_KINDS
 
 
 def _gross_haircut(security: TreasurySecurity, face: float, as_of: date, p: Reader) -> Line:

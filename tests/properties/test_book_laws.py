@@ -74,7 +74,7 @@ anything = st.one_of(
 
 @st.composite
 def portfolios(draw):
-    firm = Firm(draw(ids), {"BD"}, {"FICC"}, name=draw(ids), net_capital=draw(st.one_of(st.none(), strikes)))
+    firm = Firm(draw(ids), {"BD"}, {"FICC"}, name=draw(ids))
     customer = Customer(draw(ids.filter(lambda id: id != firm.id)), name=draw(ids))
     account = Account(draw(ids), customer.id, firm.id, draw(st.sampled_from(AccountClass)), "cme_ficc")
     quantities = st.floats(allow_nan=False, allow_infinity=False)

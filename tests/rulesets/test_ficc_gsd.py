@@ -1,0 +1,280 @@
+"""FICC's Government Securities Division: figures worked by hand, the order statistic by other means."""
+
+from __future__ import annotations
+
+import math
+import tomllib
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from crossmargin.accounts import AccountClass
+from crossmargin.errors import NotInForce
+from crossmargin.margin import margin
+from crossmargin.methodology import Inputs
+from crossmargin.pnl import PnL, can_revalue
+from crossmargin.portfolio import Pool, Position
+from crossmargin.products import (
+    PRODUCT_KINDS,
+    Repo,
+    ReverseRepo,
+    TreasuryBill,
+    TreasuryFRN,
+    TreasuryNote,
+)
+from crossmargin.registry import rules
+from crossmargin.rulesets import ficc_gsd
+from crossmargin.scenarios import ScenarioSet
+from tests.properties.strategies import (
+    AS_OF,
+    BILL,
+    BOND,
+    NOTE_2,
+    NOTE_7,
+    NOTE_8,
+    OPTION,
+    REVERSE,
+    STRIP,
+    TIPS_8,
+    ZN,
+    book,
+    market,
+)
+
+CASES = tomllib.loads(Path(__file__).with_name("ficc_gsd.cases.toml").read_text(encoding="utf-8"))
+RULES = rules("ficc_gsd")
+
+
+def held(*lines) -> tuple[Position, ...]:
+    return tuple(Position(f"p{i}", "ALPHA-GOV", *line) for i, line in enumerate(lines))
+
+
+def pool(*lines, owner="ALPHA", account_class=AccountClass.SEC_NOTE_H) -> Pool:
+    return Pool(owner, "DUAL", account_class, "FICC", "ficc_gsd", "", held(*lines))
+
+
+def reader(as_of=AS_OF, **overlaid):
+    return (RULES.with_values(because="test", **overlaid) if overlaid else RULES).at(as_of)
+
+
+def inputs(gains: dict | None = None) -> Inputs:
+    """A book whose P&L in USD per unit of quantity is written down, not computed."""
+    gains = gains or {NOTE_7: [0.0]}
+    values = np.array(list(gains.values()), dtype=float)
+    (spec,) = ficc_gsd.scenarios(reader())
+    drawn = ScenarioSet(spec, [5.0], np.zeros((1, values.shape[1])))
+    nothing = np.zeros(len(gains))
+    return Inputs(book(), market(), {spec: PnL(tuple(gains), values, nothing, nothing, drawn)})
+
+
+def requirement(*lines, of: Inputs | None = None, **overlaid):
+    return ficc_gsd.requirement(pool(*lines), of or inputs(), reader(**overlaid))
+
+
+# --------------------------------------------------------------------------------------- haircuts and floor, by hand
+
+
+def written(position: dict) -> tuple:
+    maturity, kind = position["maturity"], position["kind"]
+    if "start" in position:
+        return PRODUCT_KINDS[kind](TreasuryBill(maturity), position["start"], position["end"], 0.037), position["face"]
+    rate = () if kind == "treasury_bill" else (position.get("coupon", 0.01),)
+    return PRODUCT_KINDS[kind](*rate, maturity), position["face"]
+
+
+@pytest.mark.parametrize("case", CASES["case"], ids=lambda case: case["name"])
+def test_cases_worked_by_hand(case):
+    assert CASES["as_of"] == AS_OF
+    lines = [written(position) for position in case["positions"]]
+    flat = {product: [0.0] for product, _ in lines if can_revalue(product)}  # nothing moves but by haircut
+    found = requirement(*lines, of=inputs(flat))
+    for line, field in (("haircut_charge", "haircut"), ("percentage_floor", "floor"), ("var_charge", "charge")):
+        assert found.part(line).value == pytest.approx(case[field], abs=0.005), line
+
+
+def test_the_floor_of_every_maturity_by_hand():
+    lines = ((BILL, 1e6), (NOTE_2, -2e6), (TreasuryNote(0.03, date(2030, 6, 30)), 4e6), (NOTE_7, 8e6), (BOND, -16e6))
+    by_hand = 0.10 * (1e6 * 0.0035 + 2e6 * 0.008 + 4e6 * 0.015 + 8e6 * 0.025 + 16e6 * 0.05)
+    quiet = inputs({product: [0.0] for product, _ in lines[1:]})
+    assert requirement(*lines, of=quiet).part("percentage_floor").value == pytest.approx(by_hand)
+
+
+@pytest.mark.parametrize(
+    ("maturity", "rate"),
+    [
+        (date(2027, 6, 30), 0.0035),  # exactly one year
+        (date(2027, 7, 1), 0.008),
+        (date(2029, 6, 30), 0.008),  # exactly three
+        (date(2029, 7, 1), 0.015),
+        (date(2031, 6, 30), 0.015),
+        (date(2031, 7, 1), 0.025),
+        (date(2036, 6, 30), 0.025),
+        (date(2036, 7, 1), 0.05),
+    ],
+)
+def test_floor_buckets_hold_their_upper_bound(maturity, rate):
+    note = TreasuryNote(0.04, maturity)
+    found = requirement((note, 1e6), of=inputs({note: [0.0]}))
+    assert found.part("percentage_floor").value == pytest.approx(1e6 * rate * 0.10)
+
+
+def test_a_maturity_outside_every_table_is_visible_and_makes_the_figure_partial():
+    frn = TreasuryFRN(0.001, date(2029, 10, 31))  # tables end at three years
+    charge = ficc_gsd.var_charge(pool((frn, 1e6)), inputs(), reader())
+    gaps = [line.note for line in charge.walk() if line.how == "not_modelled"]
+    assert any("haircut in the table" in note for note in gaps)
+    assert charge.partial
+
+
+# ------------------------------------------------------------------------------------------------ simulation, by hand
+
+
+def test_the_third_worst_of_two_hundred():
+    gains = np.zeros(200)
+    gains[[5, 50, 150, 199]] = -0.05, -0.07, -0.03, -0.06  # 99 % of 200: two may be worse
+    found = requirement((NOTE_7, 10e6), of=inputs({NOTE_7: gains}))
+    assert found.part("sensitivity_var").value == pytest.approx(0.05 * 10e6)
+
+
+def test_a_short_position_loses_what_a_long_one_gains():
+    gains = np.linspace(-0.02, 0.04, 100)
+    long, short = (requirement((NOTE_7, q), of=inputs({NOTE_7: gains})) for q in (1e6, -1e6))
+    assert long.part("sensitivity_var").value == pytest.approx(1e6 * -gains[1])
+    assert short.part("sensitivity_var").value == pytest.approx(1e6 * gains[-2])
+
+
+def test_a_pool_is_added_before_the_tail_is_taken():
+    gains = {NOTE_7: [-0.01, 0.02, 0.0], NOTE_8: [-0.011, 0.03, 0.0], ZN: [-900.0, 1800.0, 0.0]}
+    found = requirement((NOTE_7, 1e6), (NOTE_8, -1e6), (ZN, 2.0), of=inputs(gains), confidence=0.999)
+    worst = min(a * 1e6 - b * 1e6 + c * 2.0 for a, b, c in zip(*gains.values(), strict=True))
+    assert found.part("sensitivity_var").value == pytest.approx(-worst)
+
+
+def test_a_pool_that_only_gains_asks_the_floor():
+    found = requirement((NOTE_7, 1e6), of=inputs({NOTE_7: np.full(50, 0.01)}))
+    assert found.part("sensitivity_var").value == 0.0
+    assert found.part("var_charge").value == found.part("var_floor").value == pytest.approx(1e6 * 0.025 * 0.10)
+
+
+def test_simulation_and_haircuts_add():
+    gains = {NOTE_7: np.full(10, -0.02)}
+    found = requirement((NOTE_7, 1e6), (BILL, 10e6), of=inputs(gains))
+    assert found.part("model").value == pytest.approx(20_000 + 15_000)
+
+
+def zero_curve(tenors, par) -> dict[float, float]:
+    """Discount factors at the half-years to 30, bond after bond: the plain bootstrap of any textbook."""
+    factors: dict[float, float] = {}
+    for n in range(1, 61):
+        half = np.interp(n / 2, tenors, par) / 2
+        factors[n / 2] = (1 - half * sum(factors.values())) / (1 + half)
+    return factors
+
+
+def value(note, as_of, tenors, par) -> float:
+    """Coupons and face of 1 USD discounted; between half-years the logarithm of the factor runs straight."""
+    factors = {0.25: 1 / (1 + par[0] * 0.25)} | zero_curve(tenors, par)
+    knots = sorted(factors)
+    logs = [math.log(factors[knot]) for knot in knots]
+    present, year, month = 0.0, note.maturity.year, note.maturity.month
+    while (day := date(year, month, note.maturity.day)) > as_of:
+        t = (day - as_of).days / 365
+        log = logs[0] * t / knots[0] if t < knots[0] else np.interp(t, knots, logs)
+        present += (note.coupon / 2 + (day == note.maturity)) * math.exp(log)
+        year, month = (year, month - 6) if month > 6 else (year - 1, month + 6)
+    return present
+
+
+def test_a_note_against_a_recomputation_from_the_history():
+    """Three-day changes, bootstrap, cash flows and order statistic without the library's code."""
+    past, tenors = market().history, market().curve.tenors
+    rows = [
+        row
+        for row in range(3, len(past.dates))
+        if (past.dates[row] - past.dates[row - 3]).days <= 11  # not across the years between the two spans
+    ]
+    now = value(NOTE_7, AS_OF, tenors, past.par[-1])
+    changes = [past.par[row] - past.par[row - 3] for row in rows]
+    losses = sorted(now - value(NOTE_7, AS_OF, tenors, past.par[-1] + change) for change in changes)
+    by_hand = losses[math.ceil(0.99 * len(losses)) - 1] * 100e6
+    report = margin(book(Position("p", "ALPHA-GOV", NOTE_7, 100e6)), market())
+    (entry,) = [entry for entry in report.requirements if entry.level == "clearing"]
+    assert entry.line.part("sensitivity_var").value == pytest.approx(by_hand, rel=1e-10)
+    assert entry.line.value == pytest.approx(by_hand, rel=1e-10)
+
+
+# --------------------------------------------------------------------------------------------------------------- repo
+
+
+def var_of(*lines) -> float:
+    report = margin(book(*held(*lines)), market())
+    return report.requirements[0].line.part("sensitivity_var").value
+
+
+def test_a_forward_repo_bears_financing_risk_only_and_a_started_one_the_collaterals():
+    end = date(2026, 7, 31)
+    forward, started = (Repo(NOTE_7, start, end, 0.037) for start in (date(2026, 7, 1), date(2026, 6, 29)))
+    outright = var_of((NOTE_7, 100e6))
+    assert var_of((forward, 100e6)) < 0.02 * outright
+    assert var_of((started, 100e6)) == pytest.approx(outright, rel=0.03)  # the security comes back, for cash
+
+
+def test_repo_and_reverse_repo_cancel():
+    legs = (NOTE_8, REVERSE.start, REVERSE.end, REVERSE.rate)
+    assert var_of((Repo(*legs), 30e6), (ReverseRepo(*legs), 30e6)) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_exposures_net_in_one_security_over_cash_and_repo_and_never_between_two():
+    flat = inputs({product: [0.0] for product in (NOTE_7, NOTE_8, REVERSE)})
+    netted = requirement((NOTE_8, 30e6), (REVERSE, 30e6), of=flat)
+    assert netted.part("percentage_floor").value == 0.0
+    apart = requirement((NOTE_7, 30e6), (REVERSE, 30e6), of=flat)
+    assert apart.part("percentage_floor").value == pytest.approx(60e6 * 0.025 * 0.10)
+
+
+# ------------------------------------------------------------------------------------------------------------- add-ons
+
+
+def test_every_public_charge_is_a_line():
+    found = requirement((NOTE_7, 1e6))
+    for name in ficc_gsd.OTHER_CHARGES:
+        assert found.part(name).how == "not_modelled"
+        assert found.part(name).note
+    assert found.part("minimum_margin_amount").how == "not_modelled"
+    assert found.partial
+
+
+def test_an_option_is_not_modelled_rather_than_nothing():
+    found = requirement((OPTION, 5.0))
+    assert any("no model for the product" in line.note for line in found.walk())
+
+
+# -------------------------------------------------------------------------------------------- which method, which date
+
+
+@pytest.mark.parametrize(
+    ("product", "by_haircut"),
+    [(BILL, True), (TIPS_8, True), (NOTE_7, False), (STRIP, False), (REVERSE, False), (ZN, False)],
+    ids=lambda value: getattr(value, "symbol", str(value)),
+)
+def test_which_products_take_the_haircut_method(product, by_haircut):
+    report = margin(book(Position("p", "ALPHA-XM", product, 1e6), Position("q", "ALPHA-XM", NOTE_2, 1.0)), market())
+    line = next(r.line for r in report.requirements if "p" in r.positions and r.level == "clearing")
+    if product is ZN:
+        line = ficc_gsd.requirement(pool((ZN, 1e6)), inputs({ZN: [-5.0]}), reader())
+    simulated, haircut = line.part("sensitivity_var").value, line.part("haircut_charge").value
+    assert (haircut > 0) is by_haircut
+    assert (simulated > 1.0) is not by_haircut
+
+
+def test_before_the_first_value_the_rules_are_not_in_force():
+    with pytest.raises(NotInForce, match="2018"):
+        ficc_gsd.scenarios(reader(date(2018, 5, 31)))
+
+
+def test_every_parameter_read_is_on_the_figure():
+    report = margin(book(*held((NOTE_7, 1e6), (BILL, 1e6))), market())
+    read = {read.name for read in report.reads() if read.rule == "ficc_gsd"}
+    assert read == set(RULES.parameters)

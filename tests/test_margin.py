@@ -1,0 +1,294 @@
+"""The spine: refuses bad input whole, reprices once, and every regime answers over the same matrix."""
+
+from __future__ import annotations
+
+from datetime import date
+from importlib import import_module
+
+import numpy as np
+import pytest
+from attrs import evolve
+
+from crossmargin.accounts import Account, AccountClass, Agreement, Customer
+from crossmargin.errors import InputError, NotInForce
+from crossmargin.margin import compare, margin
+from crossmargin.market import History, Market, ParCurve
+from crossmargin.portfolio import Position
+from crossmargin.products import TreasuryBill, TreasuryBond, TreasuryFuture, TreasuryNote
+from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, REGIMES, SILOED
+from crossmargin.registry import rules
+from tests.properties.strategies import (
+    ACCOUNTS,
+    AS_OF,
+    BILL,
+    DUAL,
+    ETF_OPTION,
+    FRN,
+    INELIGIBLE,
+    NOTE_7,
+    OPTION,
+    SETTLES,
+    STRIP,
+    TIPS_8,
+    TWIN,
+    ZN,
+    basis,
+    book,
+    history,
+    market,
+)
+
+# --------------------------------------------------------------------------------------------------------- bad input
+
+
+def test_everything_wrong_with_book_and_market_is_raised_at_once():
+    held = [
+        Position("matured", "ALPHA-GOV", TreasuryBill(date(2026, 6, 1)), 1e6),
+        Position("no basket", "ALPHA-FUT", TreasuryFuture("ZN", 202609), 1.0),
+        Position("too long", "ALPHA-GOV", TreasuryBond(0.04, date(2066, 5, 15)), 1e6),
+    ]
+    with pytest.raises(InputError) as caught:
+        compare(book(*held), market(), as_of=date(2026, 7, 2))
+    message = str(caught.value)
+    assert len(caught.value.problems) == 4
+    for part in ("2 days older than as-of", "'matured'", "'no basket'", "'too long'"):
+        assert part in message
+
+
+@pytest.mark.parametrize(("as_of", "said"), [(date(2026, 7, 1), "1 days older"), (date(2026, 6, 29), "1 days later")])
+def test_a_market_of_another_date_is_refused(as_of, said):
+    with pytest.raises(InputError, match=said):
+        margin(book(*basis()), market(), as_of=as_of)
+    assert margin(book(*basis()), market(), as_of=AS_OF).as_of == AS_OF
+
+
+def test_a_history_without_the_scenarios_asked_for_is_refused_for_every_rule_at_once():
+    late = [day > date(2026, 1, 1) for day in history().dates]
+    recent = History(
+        [d for d, keep in zip(history().dates, late, strict=True) if keep], history().tenors, history().par[late]
+    )
+    with pytest.raises(InputError, match="2008-09-02 to 2009-06-30"):
+        margin(book(*basis()), Market.from_history(recent, AS_OF))
+
+
+def test_rows_of_the_history_after_the_date_are_never_read():
+    early = date(2026, 5, 29)
+    until = [day <= early for day in history().dates]
+    cut = History(
+        [d for d, keep in zip(history().dates, until, strict=True) if keep], history().tenors, history().par[until]
+    )
+    left, right = (compare(book(*basis()), Market.from_history(h, early)) for h in (history(), cut))
+    assert left.totals() == right.totals()
+
+
+def test_before_any_rule_the_answer_is_not_in_force():
+    old = date(2009, 6, 30)
+    with pytest.raises(NotInForce, match="2018"):
+        margin(book(*basis()), Market.from_history(history(), old))
+
+
+@pytest.mark.parametrize("quantity", [1e-300, 1e18, -1e18])
+def test_absurd_sizes_give_finite_figures(quantity):
+    report = margin(book(Position("p", "ALPHA-GOV", NOTE_7, quantity)), market(), HARMONIZED)
+    assert np.isfinite(report.total())
+    assert report.total() >= 0.0
+
+
+def test_no_regime_is_refused():
+    with pytest.raises(InputError):
+        compare(book(*basis()), market(), ())
+
+
+# ----------------------------------------------------------------------------------------------- one of each product
+
+ALONE = {product.symbol: product for product in (*INELIGIBLE, NOTE_7, ZN)}
+
+
+@pytest.mark.parametrize("product", ALONE.values(), ids=ALONE)
+@pytest.mark.parametrize("account", ["ALPHA-XM", "ALPHA-FUT", "ALPHA-GOV", "RETAIL-SEC", "DUAL-XM"])
+def test_any_product_alone_in_any_account_gives_an_answer_under_every_regime(product, account):
+    comparison = compare(book(Position("p", account, product, 1_000.0)), market())
+    for report in comparison.reports:
+        assert report.total() >= 0.0
+        assert report.total() > 0.0 or report.partial  # never a silent zero
+        assert str(report)
+
+
+@pytest.mark.parametrize("product", [OPTION, ETF_OPTION, STRIP])
+def test_what_no_rule_set_takes_is_visible(product):
+    report = margin(book(Position("p", "RETAIL-SEC", product, 3.0)), market())
+    (entry,) = report.requirements
+    assert (entry.level, entry.ruleset, entry.line.amount) == ("customer", "", None)
+    assert product.symbol in report.not_modelled()[0][1].name
+
+
+# -------------------------------------------------------------------------------------------------------- one matrix
+
+
+def test_every_regime_draws_over_one_revaluation(monkeypatch):
+    spine, calls = import_module("crossmargin.margin"), []
+
+    def counted(products, of, scenarios):
+        calls.append(scenarios.spec)
+        return revalue(products, of, scenarios)
+
+    revalue = spine.revalue
+    monkeypatch.setattr(spine, "revalue", counted)
+    compare(book(*basis(), *basis("DUAL")), market())
+    assert len(calls) == len(set(calls)) == 3  # FICC and the proposal ask for the same scenarios
+
+
+def test_one_regime_is_the_comparisons_report_of_it():
+    comparison = compare(book(*basis()), market())
+    for item in REGIMES:
+        alone = margin(book(*basis()), market(), item)
+        assert alone.requirements == comparison[item.name].requirements
+        assert alone.credits == comparison[item.name].credits
+
+
+def test_siloed_and_cross_margin_differ_by_the_credit_alone():
+    held = (*basis(), Position("x", "ALPHA-XM", BILL, 5e6), Position("y", "ALPHA-GOV", TIPS_8, 1e6))
+    comparison = compare(book(*held), market())
+    siloed, cross = comparison["siloed"], comparison["cross_margin"]
+    clearing = [entry for entry in siloed.requirements if entry.level == "clearing"]
+    assert [entry for entry in cross.requirements if entry.level == "clearing"] == clearing
+    assert comparison.benefit("cross_margin") == pytest.approx(-cross.credit())
+
+
+def test_the_customer_owes_at_least_the_share_that_the_rule_states():
+    held = book(*basis())
+    study = rules("cme_ficc").with_values(customer_share=1.25, because="house rule")
+    plain, stricter = (margin(held, market(), CROSS_MARGIN, rules=more) for more in ((), [study]))
+    assert plain.total("customer") == pytest.approx(plain.total())
+    assert stricter.total("customer") == pytest.approx(1.25 * plain.total())
+    assert stricter.total() == plain.total()
+
+
+def test_the_house_owes_no_customer_margin():
+    report = margin(book(*basis("DUAL")), market())
+    assert report.levels == ("clearing",)
+    assert report.total("customer") == 0.0
+
+
+def test_an_affiliate_is_a_unit_of_its_own():
+    own = [evolve(a, id="AFF-XM", owner="AFFILIATE") if a.id == "DUAL-XM" else a for a in ACCOUNTS]
+    accounts = (*ACCOUNTS, *(a for a in own if a.id == "AFF-XM"))
+    affiliate = [evolve(p, id=f"a{p.id}", account="AFF-XM", quantity=-p.quantity) for p in basis("DUAL")]
+    report = margin(book(*basis("DUAL"), *affiliate, accounts=accounts), market(), CROSS_MARGIN)
+    assert {credit.owner for credit in report.credits} == {"DUAL", "AFFILIATE"}
+    alone = margin(book(*basis("DUAL")), market(), CROSS_MARGIN)
+    assert report.total() > 1.5 * alone.total()
+
+
+def test_two_programme_accounts_of_one_owner_at_one_firm_are_one_unit():
+    second = Account("ALPHA-XM-B", "ALPHA", "DUAL", AccountClass.XM_FUTURES_4D_AB, "cme_ficc", ACCOUNTS[3].agreements)
+    cash, future = basis()
+    split = book(cash, evolve(future, account="ALPHA-XM-B"), accounts=(*ACCOUNTS, second))
+    assert margin(split, market(), CROSS_MARGIN).total() == margin(book(cash, future), market(), CROSS_MARGIN).total()
+
+
+# ------------------------------------------------------------------------------------------------------ dates, rules
+
+
+def test_before_the_customer_programme_there_is_no_credit_and_a_dated_reason():
+    early = date(2026, 4, 29)
+    report = margin(book(*basis(), *basis("DUAL")), Market.from_history(history(), early), CROSS_MARGIN)
+    assert {credit.owner for credit in report.credits} == {"DUAL"}  # the house programme is older
+    reasons = [r for d in report.decisions if d.position.startswith("ALPHA") for r in d.because]
+    assert {r.condition for r in reasons} == {"programme_open"}
+    assert all("2026-04-30" in r.cure for r in reasons)
+
+
+def test_an_overlaid_rule_is_used_and_shown():
+    study = rules("cme_ficc").with_values(reduction_cap=0.25, because="what if")
+    report = margin(book(*basis()), market(), CROSS_MARGIN, rules=[study])
+    assert report.credit() == pytest.approx(-0.25 * report.gross(), rel=0.01)
+    assert "what if" in {read.because for read in report.assumptions()}
+    assert "what if" in str(report)
+
+
+def test_a_regime_of_ones_own():
+    house_only = evolve(SILOED, name="mine", title="Mine", arrangements=("cme_ficc",))
+    mine, cross = (margin(book(*basis()), market(), item) for item in (house_only, CROSS_MARGIN))
+    assert mine.total() == cross.total()
+    assert mine.regime == "mine"
+
+
+def test_notes_say_each_gap_of_the_history_once():
+    comparison = compare(book(*basis()), market())
+    notes = comparison.reports[0].notes
+    assert len(notes) == len(set(notes))
+    assert any("stress period" in note for note in notes)
+    assert any("gap" in note for note in notes)
+
+
+def test_levels_of_volatility_move_cross_margin_as_they_move_siloed():
+    """NR-07: margin shocks are not eliminated."""
+    par = np.array(history().par)
+    for row in range(par.shape[0] - 1):
+        par[row] = par[-1] + 2.0 * (history().par[row] - par[-1])
+    wilder = Market.from_history(History(history().dates, history().tenors, np.maximum(par, 1e-4)), AS_OF)
+    calm, wild = (compare(book(*basis()), of).totals() for of in (market(), wilder))
+    assert wild["siloed"] > 1.5 * calm["siloed"]
+    assert wild["cross_margin"] > 1.5 * calm["cross_margin"]
+
+
+def test_nr_11_the_proposal_may_ask_for_more_than_today():
+    held = book(Position("p", "ALPHA-FUT", ZN, 100.0))
+    comparison = compare(held, market())
+    assert comparison.benefit("harmonized") < 0.0  # three days instead of one
+
+
+def test_positions_in_two_firms_with_different_standing():
+    cash, future = basis()
+    weak = evolve(TWIN, compliant=False)
+    held = (cash, future, *(evolve(p, id=f"t{p.id}", account="ALPHA-XM2") for p in basis()))
+    report = margin(book(*held, firms=(DUAL, weak)), market(), CROSS_MARGIN)
+    assert len(report.credits) == 2
+    assert all("TWIN" not in credit.pool for credit in report.credits)
+
+
+def test_a_curve_that_ends_early_refuses_what_it_cannot_price():
+    short = ParCurve(AS_OF, [0.25, 2.0, 5.0, 10.0], [0.04] * 4)
+    of = Market(AS_OF, short, history())
+    assert margin(book(*basis()), of).total() > 0
+    with pytest.raises(InputError, match="beyond the curve's last tenor"):
+        margin(book(Position("p", "ALPHA-GOV", TreasuryNote(0.04, date(2037, 7, 31)), 1.0)), of)
+    assert margin(book(Position("p", "ALPHA-GOV", TreasuryNote(0.04, date(2037, 6, 15)), 1.0, SETTLES)), of)
+
+
+def test_a_floating_rate_note_beside_its_haircut_neighbours_is_priced_by_table():
+    report = margin(book(Position("p", "ALPHA-GOV", FRN, 40e6)), market())
+    assert report.total() == pytest.approx(40e6 * 0.0015)
+
+
+# ------------------------------------------------------------------------------------------------- found once
+
+
+def test_names_that_run_together_do_not_mix_two_customers():
+    firms = (evolve(DUAL, id="Y / Z"), evolve(TWIN, id="Z"))
+    customers = (Customer("X"), Customer("X / Y"))
+    shared = (AccountClass.XM_FUTURES_4D_AB, "cme_ficc", frozenset(Agreement))
+    accounts = (Account("1", "X", "Y / Z", *shared), Account("2", "X / Y", "Z", *shared))
+    cash, future = basis()
+    held = [evolve(p, id=f"{account}{p.id}", account=account) for account in "12" for p in (cash, future)]
+    report = margin(book(*held, firms=firms, customers=customers, accounts=accounts), market(), CROSS_MARGIN)
+    assert report.total() == pytest.approx(2 * margin(book(cash, future), market(), CROSS_MARGIN).total())
+
+
+def test_a_basket_that_cannot_be_delivered_is_told_with_the_rest():
+    early = TreasuryFuture("ZN", 202609, (TreasuryNote(0.04, date(2026, 8, 15)),))
+    held = (Position("early", "ALPHA-FUT", early, 1.0), Position("matured", "ALPHA-GOV", TreasuryBill(AS_OF), 1.0))
+    with pytest.raises(InputError) as caught:
+        margin(book(*held), market())
+    assert len(caught.value.problems) == 2
+
+
+def test_an_overlay_of_the_wrong_type_is_refused():
+    with pytest.raises(InputError, match="is a text, the rule has a number"):
+        rules("cme_ficc").with_values(reduction_cap="0.8", because="a typo")
+
+
+def test_what_the_house_holds_is_never_customer_margin():
+    report = margin(book(Position("o", "DUAL-FUT", ETF_OPTION, 1.0)), market())
+    assert report.levels == ("clearing",)

@@ -1,0 +1,189 @@
+"""How pools are drawn: by owner, firm, class of account, pot and programme."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from attrs import evolve
+
+from crossmargin.accounts import AccountClass
+from crossmargin.eligibility import case_of
+from crossmargin.errors import InputError
+from crossmargin.margin import margin
+from crossmargin.portfolio import Portfolio, Position
+from crossmargin.products import PRODUCT_KINDS
+from crossmargin.regimes import (
+    CROSS_MARGIN,
+    ELSEWHERE,
+    HARMONIZED,
+    REGIMES,
+    SILOED,
+    TODAY,
+    Silo,
+    common_pools,
+    decisions,
+    enrolled_in,
+    pools,
+    regime,
+)
+from crossmargin.registry import rules
+from tests.properties.strategies import (
+    ACCOUNTS,
+    AS_OF,
+    BILL,
+    ETF_OPTION,
+    NOTE_7,
+    OPTION,
+    REPO,
+    SETTLES,
+    TIPS_8,
+    ZN,
+    basis,
+    book,
+    market,
+)
+
+
+def drawn(portfolio: Portfolio, enrolled=None, silos=TODAY):
+    cases = [case_of(portfolio, position, AS_OF) for position in portfolio.positions]
+    return pools(cases, silos, enrolled or {})
+
+
+def enrolment(portfolio: Portfolio) -> dict[str, str]:
+    return enrolled_in(decisions(portfolio, AS_OF, rules("cme_ficc")))
+
+
+def test_three_regimes_and_what_they_are():
+    assert [item.name for item in REGIMES] == ["siloed", "cross_margin", "harmonized"]
+    assert SILOED.programmes == ()
+    assert CROSS_MARGIN.programmes == ("cme_ficc",)
+    assert HARMONIZED.programmes == ("harmonized_rates",)
+    assert SILOED.silos == CROSS_MARGIN.silos == HARMONIZED.silos == TODAY
+
+
+def test_nr_10_a_proposal_cannot_be_passed_off_as_in_force():
+    for passed_off in (evolve(CROSS_MARGIN, proposal="harmonized_rates"), evolve(HARMONIZED, title="in force")):
+        assert margin(book(*basis()), market(), passed_off).status == "proposed"
+
+
+@pytest.mark.parametrize("name", ["siloed", "SILOED", "cross-margin", "Cross_Margin", "HARMONIZED"])
+def test_regimes_are_found_by_name(name):
+    assert regime(name).name == name.lower().replace("-", "_")
+
+
+@pytest.mark.parametrize(("name", "message"), [("harmonised", "Did you mean 'harmonized'"), ("", "Known: ")])
+def test_an_unknown_regime_gets_a_suggestion(name, message):
+    with pytest.raises(InputError, match=message):
+        regime(name)
+
+
+# ---------------------------------------------------------------------------------------------------------------- silos
+
+FICC_CLASSES = {"PROPRIETARY", "XM_FUTURES_4D_AB", "SEC_NOTE_H"}
+CME_CLASSES = {"PROPRIETARY", "XM_FUTURES_4D_AB", "CFTC_4D_AB"}
+
+
+@pytest.mark.parametrize("account_class", AccountClass)
+@pytest.mark.parametrize(
+    ("product", "pot", "classes"),
+    [
+        (NOTE_7, "FICC", FICC_CLASSES),
+        (BILL, "FICC", FICC_CLASSES),
+        (TIPS_8, "FICC", FICC_CLASSES),
+        (REPO, "FICC", FICC_CLASSES),
+        (ZN, "CME", CME_CLASSES),
+        (OPTION, "CME", CME_CLASSES),
+        (ETF_OPTION, "nowhere", set()),
+    ],
+    ids=lambda value: getattr(value, "symbol", None),
+)
+def test_where_each_product_is_margined(account_class, product, pot, classes):
+    accounts = [evolve(account, account_class=account_class) for account in ACCOUNTS]
+    (pool,) = drawn(book(Position("p", "ALPHA-GOV", product, 1.0), accounts=accounts))
+    expected = pot if account_class.value in classes else ELSEWHERE.pot
+    assert pool.pot == expected
+    assert bool(pool.ruleset) is (account_class.value in classes)
+
+
+def test_every_kind_of_product_but_listed_options_has_one_silo():
+    covered = [kind for silo in TODAY for kind in silo.kinds]
+    assert len(covered) == len(set(covered))
+    assert set(PRODUCT_KINDS) - set(covered) == {"listed_option"}
+
+
+def test_a_settled_trade_leaves_its_clearing_house():
+    held = [Position("open", "ALPHA-GOV", NOTE_7, 1.0, SETTLES), Position("done", "ALPHA-GOV", NOTE_7, 1.0, AS_OF)]
+    assert {p.positions[0].id: p.pot for p in drawn(book(*held))} == {"open": "FICC", "done": ELSEWHERE.pot}
+
+
+# ---------------------------------------------------------------------------------------------------------------- pools
+
+
+def test_who_shares_a_pool():
+    held = {
+        "alpha": ("ALPHA-GOV", NOTE_7),
+        "alpha too": ("ALPHA-GOV", BILL),
+        "beta": ("BETA-GOV", NOTE_7),
+        "alpha in another class": ("ALPHA-XM", NOTE_7),
+        "alpha elsewhere": ("ALPHA-GOV2", NOTE_7),
+        "alpha future": ("ALPHA-FUT", ZN),
+    }
+    found = drawn(book(*(Position(id, *line, 1.0) for id, line in held.items())))
+    assert [sorted(p.id for p in pool.positions) for pool in found] == [
+        ["alpha", "alpha too"],
+        ["beta"],
+        ["alpha in another class"],
+        ["alpha elsewhere"],
+        ["alpha future"],
+    ]
+
+
+def test_every_position_stands_in_exactly_one_pool():
+    portfolio = book(*basis(), *basis("BETA"), *basis("DUAL"), Position("x", "ALPHA-XM", BILL, 1.0))
+    ids = [p.id for pool in drawn(portfolio, enrolment(portfolio)) for p in pool.positions]
+    assert sorted(ids) == sorted(p.id for p in portfolio.positions)
+
+
+def test_an_enrolled_position_does_not_share_with_one_that_is_not():
+    portfolio = book(*basis(), Position("x", "ALPHA-XM", BILL, 1.0))
+    found = drawn(portfolio, enrolment(portfolio))
+    assert [(pool.pot, pool.programme, len(pool.positions)) for pool in found] == [
+        ("FICC", "cme_ficc", 1),
+        ("CME", "cme_ficc", 1),
+        ("FICC", "", 1),
+    ]
+    assert len({pool.id for pool in found}) == 3
+
+
+def test_enrolment_is_what_the_programme_admits():
+    assert enrolment(book(*basis())) == {"ALPHA-cash": "cme_ficc", "ALPHA-future": "cme_ficc"}
+    before = decisions(book(*basis()), date(2026, 4, 29), rules("cme_ficc"))
+    assert enrolled_in(before) == {}
+
+
+def test_silos_of_ones_own():
+    one = Silo("POT", "ficc_gsd", kinds={"treasury_future"}, account_classes={AccountClass.CFTC_4D_AB})
+    (pool,) = drawn(book(Position("p", "ALPHA-FUT", ZN, 1.0)), silos=(one,))
+    assert (pool.pot, pool.ruleset) == ("POT", "ficc_gsd")
+
+
+# --------------------------------------------------------------------------------------------------------- common pools
+
+
+def test_no_proposal_no_common_pool():
+    portfolio = book(*basis())
+    assert common_pools(portfolio, CROSS_MARGIN, {}) == ()
+    assert common_pools(portfolio, HARMONIZED, {}) == ()
+
+
+def test_a_common_pool_is_one_owner_at_one_firm_house_and_customer_apart():
+    portfolio = book(*basis(), *basis("BETA"), *basis("DUAL"), Position("x", "ALPHA-FUT2", ZN, 1.0))
+    taken = {"harmonized_rates": decisions(portfolio, AS_OF, rules("harmonized_rates"))}
+    found = common_pools(portfolio, HARMONIZED, taken)
+    assert {(pool.owner, pool.firm, pool.account_class.value, len(pool.positions)) for pool in found} == {
+        ("ALPHA", "DUAL", "XM_FUTURES_4D_AB", 2),
+        ("BETA", "DUAL", "XM_FUTURES_4D_AB", 2),
+        ("DUAL", "DUAL", "PROPRIETARY", 2),
+        ("ALPHA", "TWIN", "XM_FUTURES_4D_AB", 1),
+    }

@@ -1,0 +1,76 @@
+"""The sample book shows what it is meant to show."""
+
+from __future__ import annotations
+
+import pytest
+
+from crossmargin import samples
+from crossmargin.margin import compare
+from crossmargin.products.calendars import is_business_day, next_business_day
+from crossmargin.products.lifetime import expiry_of
+
+
+@pytest.fixture(scope="module")
+def basis():
+    return samples.basis_trade()
+
+
+@pytest.fixture(scope="module")
+def comparison(basis):
+    return compare(*basis)
+
+
+def test_it_is_made_anew_and_equal_each_time(basis):
+    assert samples.basis_trade()[0] == basis[0]
+
+
+def test_three_regimes_each_cheaper_than_the_one_before(comparison):
+    totals = list(comparison.totals().values())
+    assert list(comparison.totals()) == ["siloed", "cross_margin", "harmonized"]
+    assert totals == sorted(totals, reverse=True)
+    assert totals[-1] > 0
+
+
+def test_every_kind_of_refusal_is_in_it(comparison):
+    failed = {r.condition for d in comparison["cross_margin"].refused() for r in d.because}
+    assert {"directed", "product_list", "remaining_maturity", "subordination", "institutional"} <= failed
+    assert {"dual_registration", "common_member"} <= failed
+
+
+def test_nr_01_the_retail_account_is_the_same_under_all(comparison):
+    kept = [[e for e in report.requirements if e.owner == "PAT"] for report in comparison.reports]
+    assert kept[0]
+    assert kept[0] == kept[1] == kept[2]
+    assert not any(credit.owner == "PAT" for report in comparison.reports for credit in report.credits)
+
+
+def test_the_pension_trust_lacks_one_paper_and_earns_nothing(comparison):
+    report = comparison["cross_margin"]
+    reasons = {d.position: {r.condition for r in d.because} for d in report.decisions}
+    assert reasons["H1"] == reasons["H2"] == {"subordination"}
+    assert {credit.owner for credit in report.credits} == {"NORTHGATE", "MERIDIAN"}
+
+
+def test_its_products_are_alive_and_its_dates_real(basis):
+    portfolio, market = basis
+    assert is_business_day(market.as_of)
+    assert next_business_day(market.as_of) == samples.SETTLES
+    assert all(expiry_of(product) > market.as_of for product in portfolio.products)
+    assert len({security.cusip for security in samples.SECURITIES}) == len(samples.SECURITIES)
+    assert all(is_business_day(day.issue) for day in samples.SECURITIES if day.issue and day.issue.weekday() < 5)
+
+
+def test_securities_agree_with_the_real_master(shared):
+    """Coupon, issue date and maturity of every CUSIP in the published security list."""
+    import csv
+
+    path = shared / "data" / "reference" / "ust_security_master_2025-03-13.csv"
+    if not path.is_file():
+        pytest.skip("no security master in ../shared/data")
+    with path.open(encoding="utf-8") as file:
+        master = {row["cusip"]: row for row in csv.DictReader(file)}
+    for security in samples.SECURITIES:
+        row = master[security.cusip]
+        assert float(row["coupon_pct"]) / 100 == pytest.approx(security.coupon)
+        assert row["maturity_date"] == str(security.maturity)
+        assert row["issue_date"] == str(security.issue)
