@@ -82,7 +82,7 @@ def percentage_floor(pool: Pool, inputs: Inputs, p: Reader) -> Line:
 def _simulated(positions: list[Position], inputs: Inputs, p: Reader) -> list[Line]:
     measure = TailMeasure("quantile", confidence=p.confidence, quantile_type=p.quantile_type)
     (spec,) = scenarios(p)
-    charge = tail_charge("sensitivity_var", inputs.pooled(positions, spec), measure, p.taken())
+    charge = tail_charge("simulated_var", inputs.pooled(positions, spec), measure, p.taken())
     unpriced = [position for position in positions if not can_revalue(position.product)]
     return [charge, *unmodelled(unpriced, "this rule-set has no model for the product")]
 

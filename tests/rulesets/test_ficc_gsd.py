@@ -135,26 +135,26 @@ def test_the_third_worst_of_two_hundred():
     gains = np.zeros(200)
     gains[[5, 50, 150, 199]] = -0.05, -0.07, -0.03, -0.06  # 99 % of 200: two may be worse
     found = requirement((NOTE_7, 10e6), of=inputs({NOTE_7: gains}))
-    assert found.part("sensitivity_var").value == pytest.approx(0.05 * 10e6)
+    assert found.part("simulated_var").value == pytest.approx(0.05 * 10e6)
 
 
 def test_a_short_position_loses_what_a_long_one_gains():
     gains = np.linspace(-0.02, 0.04, 100)
     long, short = (requirement((NOTE_7, q), of=inputs({NOTE_7: gains})) for q in (1e6, -1e6))
-    assert long.part("sensitivity_var").value == pytest.approx(1e6 * -gains[1])
-    assert short.part("sensitivity_var").value == pytest.approx(1e6 * gains[-2])
+    assert long.part("simulated_var").value == pytest.approx(1e6 * -gains[1])
+    assert short.part("simulated_var").value == pytest.approx(1e6 * gains[-2])
 
 
 def test_a_pool_is_added_before_the_tail_is_taken():
     gains = {NOTE_7: [-0.01, 0.02, 0.0], NOTE_8: [-0.011, 0.03, 0.0], ZN: [-900.0, 1800.0, 0.0]}
     found = requirement((NOTE_7, 1e6), (NOTE_8, -1e6), (ZN, 2.0), of=inputs(gains), confidence=0.999)
     worst = min(a * 1e6 - b * 1e6 + c * 2.0 for a, b, c in zip(*gains.values(), strict=True))
-    assert found.part("sensitivity_var").value == pytest.approx(-worst)
+    assert found.part("simulated_var").value == pytest.approx(-worst)
 
 
 def test_a_pool_that_only_gains_asks_the_floor():
     found = requirement((NOTE_7, 1e6), of=inputs({NOTE_7: np.full(50, 0.01)}))
-    assert found.part("sensitivity_var").value == 0.0
+    assert found.part("simulated_var").value == 0.0
     assert found.part("var_charge").value == found.part("var_floor").value == pytest.approx(1e6 * 0.025 * 0.10)
 
 
@@ -201,7 +201,7 @@ def test_a_note_against_a_recomputation_from_the_history():
     by_hand = losses[math.ceil(0.99 * len(losses)) - 1] * 100e6
     report = margin(book(Position("p", "ALPHA-GOV", NOTE_7, 100e6)), market())
     (entry,) = [entry for entry in report.requirements if entry.level == "clearing"]
-    assert entry.line.part("sensitivity_var").value == pytest.approx(by_hand, rel=1e-10)
+    assert entry.line.part("simulated_var").value == pytest.approx(by_hand, rel=1e-10)
     assert entry.line.value == pytest.approx(by_hand, rel=1e-10)
 
 
@@ -210,7 +210,7 @@ def test_a_note_against_a_recomputation_from_the_history():
 
 def var_of(*lines) -> float:
     report = margin(book(*held(*lines)), market())
-    return report.requirements[0].line.part("sensitivity_var").value
+    return report.requirements[0].line.part("simulated_var").value
 
 
 def test_a_forward_repo_bears_financing_risk_only_and_a_started_one_the_collaterals():
@@ -264,7 +264,7 @@ def test_which_products_take_the_haircut_method(product, by_haircut):
     line = next(r.line for r in report.requirements if "p" in r.positions and r.level == "clearing")
     if product is ZN:
         line = ficc_gsd.requirement(pool((ZN, 1e6)), inputs({ZN: [-5.0]}), reader())
-    simulated, haircut = line.part("sensitivity_var").value, line.part("haircut_charge").value
+    simulated, haircut = line.part("simulated_var").value, line.part("haircut_charge").value
     assert (haircut > 0) is by_haircut
     assert (simulated > 1.0) is not by_haircut
 
