@@ -326,7 +326,7 @@ def _tail(inputs: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _filtered_returns(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    from crossmargin.scenarios import filtered_returns
+    from crossmargin.filtering import filtered_returns
 
     result = filtered_returns(
         inputs["returns"],

@@ -20,6 +20,7 @@ from attrs import field, frozen
 from numpy.typing import ArrayLike, NDArray
 
 from crossmargin.errors import InputError, Problem, Problems
+from crossmargin.underlyings import Underlying
 
 FloatArray = NDArray[np.float64]
 
@@ -219,6 +220,9 @@ class Market:
         Name -> decimal rate, e.g. `{"SOFR": 0.0368}`.
     prices
         Symbol of a product -> its observed price.
+    underlyings
+        Symbol -> what options on it are priced from (`crossmargin.underlyings.Underlying`); for an option on a
+        future the symbol of the future.
     notes
         What a reader must know: tenors left out, a history that ends early.
 
@@ -233,6 +237,7 @@ class Market:
     history: History
     money_market: Mapping[str, float] = field(factory=dict, kw_only=True, converter=_named)
     prices: Mapping[str, float] = field(factory=dict, kw_only=True, converter=_named)
+    underlyings: Mapping[str, Underlying] = field(factory=dict, kw_only=True, converter=dict)
     notes: tuple[str, ...] = field(default=(), kw_only=True, converter=as_texts)
 
     def __attrs_post_init__(self) -> None:

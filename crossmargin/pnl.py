@@ -1,7 +1,7 @@
 """Revaluation: what every instrument gains or loses under every scenario, each cash flow repriced.
 
 Call `revalue(products, market, scenarios)`; it returns a `PnL` of shape [n_instruments, n_scenarios] in USD
-per unit of quantity. This is the only module that calls the kernels. Every product becomes *legs*: dated cash
+per unit of quantity. Every product becomes *legs*: dated cash
 flows, divided by the discount factor of one date, plus a constant; its value is the smallest of its legs.
 
 What the numbers leave out. Shocks are instantaneous: no ageing, carry or roll over the horizon. One curve
@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 import numpy as np
 from attrs import field, frozen
@@ -54,6 +54,7 @@ from crossmargin.scenarios import ScenarioSet
 
 POINTS = 100.0  # prices are quoted per 100 of face, short rates as 100 minus the rate
 MONEY_MARKET_YEAR = 360.0  # Act/360, the day count of SOFR and of federal funds
+Option: TypeAlias = FutureOption | ListedOption
 CHUNK = 256  # scenarios that a thread takes at a time, whatever the number of threads
 
 
@@ -217,12 +218,53 @@ def revalue(products: Sequence[Product], market: Market, scenarios: ScenarioSet,
     [[-0.00061], [-65.28214]]
     """
     distinct = tuple(dict.fromkeys(products))
-    book = cash_flow_book(distinct, market.as_of)
-    knots, zeros = scenario_zero_rates(market.curve, scenarios)
-    values = present_values(book, knots, zeros, threads=threads)
+    options = [product for product in distinct if isinstance(product, FutureOption | ListedOption)]
+    plain = [product for product in distinct if not isinstance(product, FutureOption | ListedOption)]
+    held: list[Product] = [option.underlying for option in options if isinstance(option, FutureOption)]
+    rows = tuple(dict.fromkeys([*plain, *held]))
+    book = _laid_out(rows, options, market, scenarios)
+    curves = scenario_zero_rates(market.curve, scenarios)
+    values = present_values(book, *curves, threads=threads)
+    if options:
+        known: Mapping[Product, FloatArray] = dict(zip(rows, values, strict=True))
+        known = {**known, **_of_options(options, known, market, scenarios, curves=curves)}
+        values = np.stack([known[product] for product in distinct])
     base = values[:, 0].copy()
     basis = [_basis(product, value, market) for product, value in zip(distinct, base, strict=True)]
-    return PnL(distinct, values[:, 1:] - values[:, :1], base, np.array(basis), scenarios)
+    return PnL(distinct, values[:, 1:] - values[:, :1], base, np.array(basis, dtype=np.float64), scenarios)
+
+
+def _laid_out(
+    rows: Sequence[Product], options: Sequence[Option], market: Market, scenarios: ScenarioSet
+) -> CashFlowBook:
+    """Return the cash flows of `rows`, after raising all that is wrong with them and with the options, at once."""
+    from crossmargin.pricing.options import option_problems
+
+    problems, book = Problems(), cash_flow_book((), market.as_of)
+    with problems.collecting():
+        book = cash_flow_book(rows, market.as_of)
+    problems.extend(option_problems(options, market, scenarios) if options else ())
+    problems.raise_if_any(f"cannot revalue on {market.as_of}")
+    return book
+
+
+def _of_options(
+    options: Sequence[Option],
+    known: Mapping[Product, FloatArray],
+    market: Market,
+    scenarios: ScenarioSet,
+    *,
+    curves: tuple[FloatArray, FloatArray],
+) -> Mapping[Product, FloatArray]:
+    """Return the values [1 + n_scenarios] of options, futures below them at their observed price where there is one."""
+    from crossmargin.pricing.options import option_values
+
+    futures = {
+        future.symbol: (row + _basis(future, row[0], market)) / contract_spec(future).point_value
+        for future, row in known.items()
+        if isinstance(future, TreasuryFuture | ShortRateFuture)
+    }
+    return option_values(options, market, scenarios, curves=curves, futures=futures)
 
 
 def can_revalue(product: Product) -> bool:
@@ -400,6 +442,8 @@ def _basis(product: Product, value: float, market: Market) -> float:
         return 0.0
     if isinstance(product, TreasuryFuture | ShortRateFuture):
         return price * contract_spec(product).point_value - value
+    if isinstance(product, FutureOption | ListedOption):
+        return price * product.units - value
     clean = price / POINTS - value
     if isinstance(product, TreasuryNote | TreasuryBond):
         return clean + accrued_interest(product, market.as_of)

@@ -1,22 +1,22 @@
 """Scenario sets drawn from history: yield changes by tenor, with the dates each was observed on.
 
 Call `scenario_set(spec, history, as_of)`. A `ScenarioSpec` says what is drawn, a `ScenarioSet` holds it and
-carries notes on every gap and how it was filled. `filtered_returns` is the volatility filter on its own.
+carries notes on every gap and how it was filled. The volatility filter is `filtering.py`.
 Nothing here prices anything (`crossmargin.pnl`) or chooses a look-back: those are parameters of a rule-set.
 """
 
 from __future__ import annotations
 
 from calendar import monthrange
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
-from math import isfinite
 
 import numpy as np
 from attrs import field, frozen
 from numpy.typing import ArrayLike, NDArray
 
-from crossmargin.errors import InputError, NumericalError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.filtering import decay_problems, filter_problems, filtered_returns, is_positive
 from crossmargin.market import (
     FloatArray,
     History,
@@ -31,8 +31,7 @@ from crossmargin.market import (
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
-KINDS = ("historical", "filtered", "stress")
-SCALINGS = ("full", "half")
+KINDS = ("historical", "filtered", "stress", "grid")
 
 # The next four are this library's conventions of data quality, not regulation.
 LATE_BILL_TENORS = (0.125, 2 / 12, 4 / 12)  # 1.5M, 2M, 4M: first quoted 2018-2025, between 1M and 6M anyway
@@ -41,6 +40,10 @@ LEAST_SHARE = 0.5  # a tenor missing from most changes would be more interpolati
 GAP_SLACK_DAYS = 5  # calendar days beyond two a business day: holidays yes, a missing fortnight no
 
 _SAME = 1e-9
+
+
+def _moves(moves: Mapping[str, ArrayLike]) -> Mapping[str, FloatArray]:
+    return {symbol: readonly(move) for symbol, move in moves.items()}
 
 
 def _period(value: Iterable[date] | None) -> tuple[date, ...] | None:
@@ -55,7 +58,8 @@ class ScenarioSpec:
     ----------
     kind
         `historical`: changes of the look-back, and of the stress period where it lies outside.
-        `filtered`: the same, the look-back rescaled to the volatility of today (see `filtered_returns`).
+        `filtered`: the same, the look-back rescaled to the volatility of today (see `filtering.filtered_returns`).
+        `grid`: made by `grid_scenarios`, drawn from no history.
         `stress`: changes of the stress period only.
     horizon_days
         Business days over which a change is taken (margin period of risk).
@@ -96,7 +100,7 @@ class ScenarioSpec:
 
 @frozen(eq=False)
 class ScenarioSet:
-    """Yield changes, factor by scenario.
+    """Changes of yields, spots and volatilities, factor by scenario.
 
     Parameters
     ----------
@@ -106,6 +110,10 @@ class ScenarioSet:
         Shape [n_factors], years, strictly increasing.
     shifts
         Shape [n_factors, n_scenarios], absolute changes of decimal par yields; 0.0001 is one basis point up.
+    spot_moves
+        Symbol of an underlying -> shape [n_scenarios], spot in the scenario over spot today, less one.
+    volatility_moves
+        Symbol of an underlying -> shape [n_scenarios], absolute change of its volatility; none is no change.
     starts, ends
         Shape [n_scenarios], the two dates of each change; empty for scenarios that were never observed.
     notes
@@ -123,6 +131,8 @@ class ScenarioSet:
     starts: tuple[date, ...] = field(default=(), converter=as_dates)
     ends: tuple[date, ...] = field(default=(), converter=as_dates)
     notes: tuple[str, ...] = field(default=(), converter=as_texts)
+    spot_moves: Mapping[str, FloatArray] = field(factory=dict, kw_only=True, converter=_moves)
+    volatility_moves: Mapping[str, FloatArray] = field(factory=dict, kw_only=True, converter=_moves)
 
     def __attrs_post_init__(self) -> None:
         """Check the shapes and raise every problem at once."""
@@ -131,13 +141,34 @@ class ScenarioSet:
         problems.raise_if_any()
 
 
-@frozen(eq=False)
-class FilteredReturns:
-    """Rescaled returns and the volatilities used, shaped as in `ewma_volatility`; the forecast unfloored."""
+def grid_scenarios(symbols: Iterable[str], spot_moves: ArrayLike, volatility_moves: ArrayLike = (0.0,)) -> ScenarioSet:
+    """Return every combination of a spot move and a volatility move, common to all symbols, yields unchanged.
 
-    volatility: FloatArray
-    forecast_volatility: FloatArray
-    scaled: FloatArray
+    Parameters
+    ----------
+    symbols
+        Underlyings that move together.
+    spot_moves
+        Shape [n_spots], spot over spot today less one; the volatility moves run fastest.
+    volatility_moves
+        Shape [n_volatilities], absolute changes of volatility.
+
+    Examples
+    --------
+    >>> grid = grid_scenarios(["XYZ"], [-0.15, 0.15], [-0.05, 0.0, 0.05])
+    >>> grid.spot_moves["XYZ"].tolist()
+    [-0.15, -0.15, -0.15, 0.15, 0.15, 0.15]
+    """
+    spots, volatilities = readonly(spot_moves), readonly(volatility_moves)
+    spot, volatility = np.repeat(spots, volatilities.size), np.tile(volatilities, spots.size)
+    symbols = tuple(symbols)
+    return ScenarioSet(
+        ScenarioSpec("grid", 1, 0.0),
+        [1.0],
+        np.zeros((1, spot.size)),
+        spot_moves=dict.fromkeys(symbols, spot),
+        volatility_moves=dict.fromkeys(symbols, volatility),
+    )
 
 
 def scenario_set(spec: ScenarioSpec, history: History, as_of: date) -> ScenarioSet:
@@ -199,112 +230,12 @@ def scenario_set(spec: ScenarioSpec, history: History, as_of: date) -> ScenarioS
     return ScenarioSet(spec, tenors, changes.T, starts, tuple(dates[row] for row in ends), tuple(notes))
 
 
-def ewma_volatility(returns: ArrayLike, decay: float) -> tuple[FloatArray, FloatArray]:
-    """Return exponentially weighted volatilities and the one beyond the last return.
-
-    `returns` [n_returns] or [n_returns, n_series] are finite, oldest first; each series is filtered alone.
-    `decay` in (0, 1) is the weight of yesterday's variance. The volatilities before each return have the
-    shape of `returns`, the forecast the shape [] or [n_series]; both are in the unit of the returns.
-
-    Raises
-    ------
-    InputError
-        When there is no return, one is not finite, or `decay` is out of range.
-
-    Notes
-    -----
-    The variance is seeded with the first squared return, s2[0] = r[0]**2, and then runs
-    s2[t] = decay s2[t-1] + (1 - decay) r[t-1]**2: it never sees the return that it is about to scale.
-
-    References
-    ----------
-    J.P. Morgan/Reuters, RiskMetrics Technical Document, 4th edition (1996), section 5.2.
-
-    Examples
-    --------
-    >>> volatility, forecast = ewma_volatility([0.01, -0.01, 0.01], 0.97)
-    >>> volatility.round(12).tolist(), round(float(forecast), 12)
-    ([0.01, 0.01, 0.01], 0.01)
-    """
-    array = _checked_returns(returns, decay)
-    # A power of two changes no bit of the result and keeps the squares of tiny or huge returns in range.
-    unit = 2.0 ** np.clip(np.frexp(np.abs(array).max(axis=0))[1], -1000, 1000)
-    squares = (array / unit) ** 2
-    variance = np.empty((array.shape[0] + 1, *array.shape[1:]))
-    variance[0] = squares[0]
-    for day, square in enumerate(squares):
-        variance[day + 1] = decay * variance[day] + (1.0 - decay) * square
-    volatility = np.sqrt(variance) * unit
-    return volatility[:-1], np.asarray(volatility[-1])
-
-
-def filtered_returns(
-    returns: ArrayLike,
-    decay: float,
-    *,
-    scaling: str = "full",
-    volatility_floor: float | None = None,
-    ratio_cap: float | None = None,
-) -> FilteredReturns:
-    """Return past returns rescaled to the volatility of today (filtered historical simulation).
-
-    Parameters
-    ----------
-    returns, decay
-        As in `ewma_volatility`. For overlapping h-day changes the volatility filtered is that of the h-day
-        change itself: nothing is scaled by the root of time.
-    scaling
-        `full`: r[t] top / s[t]; `half`: r[t] (1 + top / s[t]) / 2, with top = max(forecast, floor).
-    volatility_floor
-        Least volatility to scale to, in the unit of the returns.
-    ratio_cap
-        Largest top / s[t] that is applied.
-
-    Raises
-    ------
-    InputError
-        When there is no return, one is not finite, or a parameter is out of range.
-    NumericalError
-        When a rescaled return leaves the range of floating-point numbers.
-
-    Notes
-    -----
-    Where s[t] is zero (nothing but zero returns before) there is nothing to divide by: the ratio is one and
-    the return stays as it was.
-
-    References
-    ----------
-    Hull and White, "Incorporating volatility updating into the historical simulation method for
-    value-at-risk", Journal of Risk 1 (1998). Barone-Adesi, Giannopoulos and Vosper, "VaR without
-    correlations for portfolios of derivative securities", Journal of Futures Markets 19 (1999).
-
-    Examples
-    --------
-    >>> result = filtered_returns([0.01, -0.02, 0.01], 0.9, volatility_floor=0.02)
-    >>> result.scaled.round(6).tolist()
-    [0.02, -0.04, 0.017541]
-    """
-    problems = Problems()
-    problems.extend(_parameter_problems(scaling, volatility_floor, ratio_cap))
-    problems.raise_if_any()
-    array = _checked_returns(returns, decay)
-    volatility, forecast = ewma_volatility(array, decay)
-    top = forecast if volatility_floor is None else np.maximum(forecast, volatility_floor)
-    with np.errstate(over="ignore", invalid="ignore"):
-        ratio = np.divide(top, volatility, out=np.ones_like(array), where=volatility > 0.0)
-        ratio = ratio if ratio_cap is None else np.minimum(ratio, ratio_cap)
-        scaled = array * ratio if scaling == "full" else array * (1.0 + ratio) / 2.0
-    if not np.isfinite(scaled).all():
-        raise NumericalError("A rescaled return is beyond the range of numbers: set ratio_cap.")
-    return FilteredReturns(volatility, forecast, scaled)
-
-
 def _window_problems(spec: ScenarioSpec) -> Iterable[Problem]:
     if spec.kind not in KINDS:
         yield Problem(f"unknown kind {spec.kind!r}.", "scenario kind", suggestion(str(spec.kind), KINDS))
     if not _is_count(spec.horizon_days):
         yield Problem(f"{spec.horizon_days!r} is no count of days.", "horizon_days", "Give 1 or more.")
-    if spec.kind != "stress" and not _positive(spec.lookback_years):
+    if spec.kind not in {"stress", "grid"} and not is_positive(spec.lookback_years):
         yield Problem(f"{spec.lookback_years!r} is no length.", "lookback_years", "Give years above 0.")
     if spec.stress_period is None:
         if spec.kind == "stress":
@@ -315,31 +246,13 @@ def _window_problems(spec: ScenarioSpec) -> Iterable[Problem]:
 
 def _filter_problems(spec: ScenarioSpec) -> Iterable[Problem]:
     if spec.kind == "filtered":
-        yield from _decay_problems(spec.decay)
-        yield from _parameter_problems(spec.scaling, spec.volatility_floor, spec.ratio_cap)
+        yield from decay_problems(spec.decay)
+        yield from filter_problems(spec.scaling, spec.volatility_floor, spec.ratio_cap)
         return
     given = {"decay": spec.decay, "volatility_floor": spec.volatility_floor, "ratio_cap": spec.ratio_cap}
     for name, value in given.items():
         if value is not None:
             yield Problem(f"has no use for kind {spec.kind!r}.", name, "Leave it out, or use kind 'filtered'.")
-
-
-def _decay_problems(decay: float | None) -> Iterable[Problem]:
-    if decay is None or not _positive(decay) or decay >= 1:
-        yield Problem(f"{decay!r} lies outside (0, 1).", "decay", "Give a number such as 0.97.")
-
-
-def _parameter_problems(scaling: str, volatility_floor: float | None, ratio_cap: float | None) -> Iterable[Problem]:
-    if scaling not in SCALINGS:
-        yield Problem(f"unknown scaling {scaling!r}.", "scaling", suggestion(str(scaling), SCALINGS))
-    if not (volatility_floor is None or volatility_floor == 0 or _positive(volatility_floor)):
-        yield Problem(f"{volatility_floor!r} is no volatility.", "volatility_floor", "Give 0 or more, or None.")
-    if not (ratio_cap is None or _positive(ratio_cap)):
-        yield Problem(f"{ratio_cap!r} is no ratio.", "ratio_cap", "Give a number above 0, or None.")
-
-
-def _positive(value: object) -> bool:
-    return isinstance(value, int | float) and isfinite(value) and value > 0
 
 
 def _is_count(value: object) -> bool:
@@ -361,10 +274,21 @@ def _set_problems(drawn: ScenarioSet) -> Iterable[Problem]:
         row, column = bad[0].tolist()
         what = f"{len(bad)} are not finite, first {tenor_name(drawn.tenors[row])} in scenario {column + 1}."
         yield Problem(what, "shifts", "Give a number for every tenor and scenario.")
+    for name, moves in (("spot_moves", drawn.spot_moves), ("volatility_moves", drawn.volatility_moves)):
+        yield from _move_problems(name, moves, drawn.shifts.shape[1])
     for name, days in (("starts", drawn.starts), ("ends", drawn.ends)):
         if len(days) not in (0, drawn.shifts.shape[1]):
             fix = "Give one date for each scenario, or none."
             yield Problem(f"{len(days)} dates for {drawn.shifts.shape[1]} scenarios.", name, fix)
+
+
+def _move_problems(name: str, moves: Mapping[str, FloatArray], n_scenarios: int) -> Iterable[Problem]:
+    for symbol, move in moves.items():
+        if move.shape != (n_scenarios,):
+            fix = f"Give one number for each of the {n_scenarios} scenarios."
+            yield Problem(f"has shape {move.shape}.", f"{name} of {symbol}", fix)
+        elif not np.isfinite(move).all() or (name == "spot_moves" and (move <= -1.0).any()):
+            yield Problem("holds moves that leave no price.", f"{name} of {symbol}", "Give finite moves above -1.")
 
 
 def _years_before(day: date, years: float) -> date:
@@ -474,15 +398,3 @@ def _nothing_drawn(spec: ScenarioSpec, history: History, as_of: date) -> Problem
     what = f"no usable {spec.horizon_days}-day change ends in {window}; the history runs {span}."
     fix = "Extend the history (History.extended), or ask for an as-of and windows that it covers."
     return Problem(what, f"scenarios as of {as_of}", fix)
-
-
-def _checked_returns(returns: ArrayLike, decay: float) -> FloatArray:
-    problems = Problems()
-    problems.extend(_decay_problems(decay))
-    array = readonly(returns)
-    if array.ndim not in (1, 2) or not array.size:
-        problems.add(f"have shape {array.shape}.", where="returns", fix="Give at least one return.")
-    elif bad := int((~np.isfinite(array)).sum()):
-        problems.add(f"{bad} are not finite.", where="returns", fix="Fill or drop them first.")
-    problems.raise_if_any()
-    return array

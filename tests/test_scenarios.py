@@ -11,15 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossmargin.errors import InputError, NumericalError
+from crossmargin.filtering import ewma_volatility, filtered_returns
 from crossmargin.io.market_files import packaged_history
 from crossmargin.market import History
-from crossmargin.scenarios import (
-    ScenarioSet,
-    ScenarioSpec,
-    ewma_volatility,
-    filtered_returns,
-    scenario_set,
-)
+from crossmargin.scenarios import ScenarioSet, ScenarioSpec, scenario_set
 
 CASES = Path(__file__).resolve().parents[1] / ".." / "shared" / "cases" / "var_models.jsonl"
 TENORS = [0.25, 1, 2, 5, 10, 30]

@@ -26,8 +26,10 @@ from crossmargin.products import (
     PRODUCT_KINDS,
     FutureOption,
     Product,
+    ShortRateFuture,
     TreasuryFuture,
     TreasurySecurity,
+    contract_specs,
     deliverable_basket,
 )
 from crossmargin.products.futures import Deliverable
@@ -277,6 +279,8 @@ def _future_or_option(
     entry: Entry, kind: str, arguments: dict[str, Any], securities: _Securities
 ) -> TreasuryFuture | FutureOption | None:
     """Return the future, its basket as named or else selected, or the option, whose basket nothing needs."""
+    if contract_specs()[arguments["contract"]].asset == "short_rate":
+        return _short_rate_option(entry, arguments)
     terms = {name: arguments.pop(name) for name in ("contract", "delivery_month")}
     chosen = arguments.pop("basket", NO_BASKET if kind == "future_option" else None)
     future: TreasuryFuture | None = _made(entry, TreasuryFuture, terms)
@@ -289,6 +293,15 @@ def _future_or_option(
     if kind == "treasury_future" or future is None:
         return future
     option: FutureOption | None = _made(entry, FutureOption, {"underlying": future, **arguments})
+    return option
+
+
+def _short_rate_option(entry: Entry, arguments: dict[str, Any]) -> FutureOption | None:
+    if arguments.pop("basket", None):
+        entry.note("basket", "does not belong to an option on a short-rate future.", "Leave it blank.")
+    terms = {"contract": arguments.pop("contract"), "month": arguments.pop("delivery_month")}
+    future = _made(entry, ShortRateFuture, terms)
+    option: FutureOption | None = future and _made(entry, FutureOption, {"underlying": future, **arguments})
     return option
 
 

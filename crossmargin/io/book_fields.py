@@ -12,7 +12,7 @@ from crossmargin.accounts import AccountClass, Agreement, ClearingHouse, Custome
 from crossmargin.io import entries as read
 from crossmargin.io.entries import Entry, Field, Reader
 from crossmargin.products import PRODUCT_KINDS, contract_specs
-from crossmargin.products.options import RIGHTS
+from crossmargin.products.options import EXERCISES, RIGHTS, SETTLEMENTS, SETTLES_AT, UNDERLYING_KINDS
 
 SECTIONS = ("firms", "customers", "accounts", "securities", "positions")
 SECURITY_KINDS = ("treasury_bill", "treasury_note", "treasury_bond", "treasury_frn", "tips", "strips")
@@ -36,11 +36,11 @@ def _word(entry: Entry, name: str) -> str | None:
     return None
 
 
-def _contract(asset: str) -> Reader:
-    """Return a reader of a contract code; the codes are looked up when first needed."""
+def _contract(asset: str = "") -> Reader:
+    """Return a reader of a contract code of one asset, or of any; the codes are looked up when first needed."""
 
     def code(entry: Entry, name: str) -> str | None:
-        known = [code for code, spec in contract_specs().items() if spec.asset == asset]
+        known = [code for code, spec in contract_specs().items() if asset in ("", spec.asset)]
         return read.choice(entry, name, known)
 
     return code
@@ -87,6 +87,13 @@ _FUTURE = (
     Field("basket", read.texts),
 )
 _OPTION = (_needed("right", read.one_of(RIGHTS)), _needed("strike", read.number), _needed("expiry", read.day))
+_LISTED = (
+    Field("exercise", read.one_of(EXERCISES)),
+    Field("settlement", read.one_of(SETTLEMENTS)),
+    Field("multiplier", read.number),
+    Field("underlying_kind", read.one_of(UNDERLYING_KINDS)),
+    Field("settles_at", read.one_of(SETTLES_AT)),
+)
 
 PRODUCT_FIELDS: Mapping[str, tuple[Field, ...]] = MappingProxyType(
     {
@@ -100,8 +107,8 @@ PRODUCT_FIELDS: Mapping[str, tuple[Field, ...]] = MappingProxyType(
         "reverse_repo": _REPO,
         "treasury_future": _FUTURE,
         "short_rate_future": (_needed("contract", _contract("short_rate")), _needed("month", read.month)),
-        "future_option": (*_FUTURE, *_OPTION),
-        "listed_option": (_needed("underlying", read.text), *_OPTION),
+        "future_option": (_needed("contract", _contract()), *_FUTURE[1:], *_OPTION),
+        "listed_option": (_needed("underlying", read.text), *_OPTION, *_LISTED),
     }
 )
 

@@ -102,8 +102,12 @@ def _terms(product: Product, names: Mapping[TreasurySecurity, str]) -> dict[str,
         arguments["collateral"] = names[product.collateral]
     if isinstance(product, TreasuryFuture):
         arguments["basket"] = " ".join([names[member] for member in product.basket] or NO_BASKET)
-    written = {each.name: arguments[each.argument] for each in fields.PRODUCT_FIELDS[product.kind]}
-    filled = {name: _written(name, value) for name, value in written.items() if value not in ("", None)}
+    usual = {name: attribute.default for name, attribute in fields_dict(type(product)).items()}
+    filled = {
+        each.name: _written(each.name, arguments[each.argument])
+        for each in fields.PRODUCT_FIELDS[product.kind]
+        if arguments[each.argument] not in ("", None) and arguments[each.argument] != usual[each.argument]
+    }
     return {"product": product.kind, **filled}
 
 
@@ -135,5 +139,5 @@ def _referred(product: Product) -> Iterable[TreasurySecurity]:
     if isinstance(product, Repo | ReverseRepo):
         return (product.collateral,)
     if isinstance(product, FutureOption):
-        return product.underlying.basket
+        return _referred(product.underlying)
     return product.basket if isinstance(product, TreasuryFuture) else ()

@@ -1,4 +1,4 @@
-"""Compiled inner loops: arrays and floats in, arrays out. `crossmargin.pnl` is the only caller.
+"""Compiled inner loops: arrays and floats in, arrays out. `crossmargin.pnl` and the functions of `crossmargin.pricing` are the only callers.
 
 Nothing here knows a product, a date or a rule, and nothing outside this folder imports numba. Importing the
 folder compiles the kernels, or loads them from disk (`_jit.py` says from where), so callers import it late.

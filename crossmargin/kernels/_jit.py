@@ -10,13 +10,15 @@ Why the signature is given: a kernel exists for one data type and one memory lay
 Why the cache has a folder of its own. numba keys cached code by the source of the function's *own* file: edit
 a callee in another file and the caller goes on with the old machine code. It also rewrites its index before
 the code that the index points to, so that while a stale entry is replaced another process can load the old
-one. Here the folder's name is a hash of every kernel's source, of numba's version, of the processor and of
-the flags: what could be stale lies in another folder. Processes that start at the same time
+one. Here the folder's name is a hash of every kernel's source, of numba's version, of the processor, of the
+flags and of whether bounds are checked: what could be stale lies in another folder. Processes that start at the same time
 write the same bytes through numba's atomic renames. When the folder cannot be written (a read-only home),
 kernels compile anew in each process, a matter of seconds, and nothing else changes.
 
 The folder is `crossmargin/` in the user's cache directory, or in `NUMBA_CACHE_DIR` when that is set. It may
-be deleted at any time. `NUMBA_DISABLE_JIT=1` runs the kernels as plain Python.
+be deleted at any time. `NUMBA_DISABLE_JIT=1` runs the kernels as plain Python. `NUMBA_BOUNDSCHECK=1` compiles
+them, into a folder of their own, so that an index outside an array is an `IndexError`; numba itself would take
+its unchecked code out of the cache.
 """
 
 from __future__ import annotations
@@ -61,12 +63,13 @@ def kernel(signature: str, *, inline: bool = False) -> Callable[[Function], Func
 
 
 def fingerprint() -> str:
-    """Return the hash that names the cache folder: sources, versions, processor, flags."""
+    """Return the hash that names the cache folder: sources, versions, processor, flags, bounds checked or not."""
     digest = hashlib.sha256()
     for source in sorted(Path(__file__).parent.glob("*.py")):
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     machine: Any = cpu_target.target_context.codegen().magic_tuple()  # platform, processor, its features
-    digest.update(repr((numba.__version__, machine, sorted(FLAGS.items()))).encode())
+    flags = sorted([*FLAGS.items(), ("boundscheck", bool(config.BOUNDSCHECK))])
+    digest.update(repr((numba.__version__, machine, flags)).encode())
     return digest.hexdigest()[:16]
 
 

@@ -1,31 +1,39 @@
-"""Options on Treasury futures and on funds and shares: data only.
+"""Listed options: on shares, funds and indices, and on interest-rate futures. Data only.
 
-They exist so that a book may hold them and a programme may refuse them with its reason. Nothing here values
-them.
+`ListedOption` and `FutureOption` say what is held, `osi_symbol` and `option_from_osi` translate the symbol that
+exchanges and brokers write, `delivered` says what exercise brings. Nothing here values them.
 """
 
 from __future__ import annotations
 
-from datetime import date
-from typing import ClassVar, Literal, TypeAlias
+from datetime import date, datetime
+from typing import Any, ClassVar, Literal, TypeAlias
 
-from attrs import frozen
+from attrs import field, frozen
 
-from crossmargin.errors import Problems
+from crossmargin.errors import InputError, Problem, Problems
 from crossmargin.products import _fields as fields
-from crossmargin.products.futures import TreasuryFuture
+from crossmargin.products.futures import ShortRateFuture, TreasuryFuture, contract_spec
 
 Right: TypeAlias = Literal["call", "put"]
 RIGHTS = ("call", "put")
+EXERCISES = ("american", "european")
+SETTLEMENTS = ("physical", "cash")
+SETTLES_AT = ("close", "open")
+UNDERLYING_KINDS = ("equity", "etf", "index")
+STANDARD_MULTIPLIER = 100.0
+
+_OSI_LENGTH, _OSI_ROOT = 21, 6  # root, yymmdd, C or P, strike in thousandths on eight digits
+_OSI_STRIKE = 1000.0
 
 
 @frozen(cache_hash=True)
 class FutureOption:
-    """An option on one Treasury futures contract; quantity is contracts, long > 0.
+    """An American option on one interest-rate futures contract; quantity is contracts, long > 0.
 
     Parameters
     ----------
-    underlying : TreasuryFuture
+    underlying : TreasuryFuture or ShortRateFuture
     right : {"call", "put"}
     strike : float
         In points of the future.
@@ -43,7 +51,8 @@ class FutureOption:
     """
 
     kind: ClassVar[str] = "future_option"
-    underlying: TreasuryFuture
+    exercise: ClassVar[str] = "american"
+    underlying: TreasuryFuture | ShortRateFuture
     right: Right
     strike: float
     expiry: date
@@ -51,29 +60,42 @@ class FutureOption:
     def __attrs_post_init__(self) -> None:
         problems = Problems()
         underlying: object = self.underlying
-        if not isinstance(underlying, TreasuryFuture):
-            what = f"{underlying!r} is not a Treasury future."
-            problems.add(what, where=f"{self.kind} underlying", fix="Give a TreasuryFuture.")
+        if not isinstance(underlying, TreasuryFuture | ShortRateFuture):
+            what = f"{underlying!r} is no interest-rate future."
+            problems.add(what, where=f"{self.kind} underlying", fix="Give a TreasuryFuture or a ShortRateFuture.")
         _check_terms(problems, self)
+        problems.raise_if_any()
 
     @property
     def symbol(self) -> str:
         """Readable name: contract, right, strike, expiry."""
         return f"{self.underlying.symbol} {_terms(self)}"
 
+    @property
+    def units(self) -> float:
+        """USD that one contract stands for when its price moves by one point."""
+        return contract_spec(self.underlying).point_value
 
-@frozen
+
+@frozen(cache_hash=True)
 class ListedOption:
-    """An exchange-listed option on a fund, share or index; quantity is contracts, long > 0.
+    """An exchange-listed option on a share, fund or index; quantity is contracts, long > 0.
 
     Parameters
     ----------
     underlying : str
-        Ticker, for example `TLT`.
+        Ticker, for example `TLT`. Contracts adjusted for a corporate action are not modelled.
     right : {"call", "put"}
     strike : float
         USD per unit of the underlying.
     expiry : date
+    exercise : {"american", "european"}
+    settlement : {"physical", "cash"}
+    multiplier : float
+        Units of the underlying in one contract.
+    underlying_kind : {"equity", "etf", "index"}
+    settles_at : {"close", "open"}
+        Which prices of `expiry` it settles on (PM, AM).
 
     Raises
     ------
@@ -82,8 +104,11 @@ class ListedOption:
 
     Examples
     --------
-    >>> ListedOption("TLT", "put", 90.0, date(2026, 9, 18)).symbol
+    >>> ListedOption("TLT", "put", 90.0, date(2026, 9, 18), underlying_kind="etf").symbol
     'TLT put 90 2026-09-18'
+    >>> terms = {"exercise": "european", "settlement": "cash", "underlying_kind": "index", "settles_at": "open"}
+    >>> ListedOption("SPX", "call", 4500.0, date(2023, 12, 15), **terms).symbol
+    'SPX call 4500 2023-12-15 european cash AM'
     """
 
     kind: ClassVar[str] = "listed_option"
@@ -91,16 +116,103 @@ class ListedOption:
     right: Right
     strike: float
     expiry: date
+    exercise: str = field(default="american", kw_only=True)
+    settlement: str = field(default="physical", kw_only=True)
+    multiplier: float = field(default=STANDARD_MULTIPLIER, kw_only=True)
+    underlying_kind: str = field(default="equity", kw_only=True)
+    settles_at: str = field(default="close", kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         problems = Problems()
         fields.is_text(problems, self.underlying, f"{self.kind} underlying")
         _check_terms(problems, self)
+        fields.is_one_of(problems, self.exercise, f"{self.kind} exercise", EXERCISES)
+        fields.is_one_of(problems, self.settlement, f"{self.kind} settlement", SETTLEMENTS)
+        fields.is_one_of(problems, self.settles_at, f"{self.kind} settles_at", SETTLES_AT)
+        fields.is_one_of(problems, self.underlying_kind, f"{self.kind} underlying_kind", UNDERLYING_KINDS)
+        fields.is_positive(problems, self.multiplier, f"{self.kind} multiplier")
+        if self.underlying_kind == "index" and self.settlement == "physical":
+            problems.add("an index cannot be delivered.", where=f"{self.kind} settlement", fix="Give 'cash'.")
+        problems.raise_if_any()
 
     @property
     def symbol(self) -> str:
-        """Readable name: ticker, right, strike, expiry."""
-        return f"{self.underlying} {_terms(self)}"
+        """Readable name: ticker, right, strike, expiry, and every term that is not the usual one of a share."""
+        special = [term for term in (self.exercise, self.settlement) if term not in {"american", "physical"}]
+        special += ["AM"] if self.settles_at == "open" else []
+        special += [f"x{fields.plain(self.multiplier)}"] if self.multiplier != STANDARD_MULTIPLIER else []
+        return " ".join([self.underlying, _terms(self), *special])
+
+    @property
+    def units(self) -> float:
+        """Units of the underlying that one contract stands for."""
+        return self.multiplier
+
+
+def delivered(option: FutureOption | ListedOption) -> str:
+    """Return what the exercise of one contract brings, in words.
+
+    Examples
+    --------
+    >>> delivered(ListedOption("TLT", "put", 90.0, date(2026, 9, 18), underlying_kind="etf"))
+    '100 shares of TLT'
+    >>> delivered(FutureOption(TreasuryFuture("ZN", 202609), "call", 112.5, date(2026, 8, 21)))
+    'one ZN 2026-09 future'
+    """
+    if isinstance(option, FutureOption):
+        return f"one {option.underlying.symbol} future"
+    return "cash" if option.settlement == "cash" else f"{fields.plain(option.multiplier)} shares of {option.underlying}"
+
+
+def osi_symbol(option: ListedOption) -> str:
+    """Return the 21-character symbol of the Options Symbology Initiative.
+
+    Raises
+    ------
+    InputError
+        The ticker or the strike does not fit into the symbol.
+
+    References
+    ----------
+    OCC, Options Symbology Initiative: root (6), expiry yymmdd, C or P, strike in thousandths (8).
+
+    Examples
+    --------
+    >>> osi_symbol(ListedOption("TLT", "put", 92.5, date(2026, 9, 18)))
+    'TLT   260918P00092500'
+    """
+    thousandths = round(option.strike * _OSI_STRIKE)
+    text = f"{option.underlying:<6}{option.expiry:%y%m%d}{option.right[0].upper()}{thousandths:08d}"
+    if len(text) != _OSI_LENGTH or thousandths / _OSI_STRIKE != option.strike:
+        fix = "The root has six characters at most, the strike eight digits in thousandths."
+        raise InputError([Problem("has no OSI symbol.", option.symbol, fix)])
+    return text
+
+
+def option_from_osi(symbol: str, **terms: Any) -> ListedOption:
+    """Return the option that an OSI symbol names; `terms` are what the symbol does not say (exercise, settlement ...).
+
+    Raises
+    ------
+    InputError
+        The text is no OSI symbol, or names an adjusted contract, whose deliverable it does not tell.
+
+    Examples
+    --------
+    >>> option_from_osi("TLT   260918P00092500").symbol
+    'TLT put 92.5 2026-09-18'
+    """
+    root = symbol[:_OSI_ROOT].strip()
+    try:
+        expiry = datetime.strptime(symbol[6:12], "%y%m%d").date()  # noqa: DTZ007 - a day, not a moment
+        right, strike = {"C": "call", "P": "put"}[symbol[12:13]], int(symbol[13:]) / _OSI_STRIKE
+    except (ValueError, KeyError) as error:
+        fix = "Write root (6), yymmdd, C or P, strike in thousandths (8): 'TLT   260918P00092500'."
+        raise InputError([Problem(f"{symbol!r} is no OSI symbol.", "option symbol", fix)]) from error
+    if not root or root[-1:].isdigit() or len(symbol) != _OSI_LENGTH:
+        fix = "Adjusted contracts (a root ending in a digit) deliver something else and are not modelled."
+        raise InputError([Problem(f"{symbol!r} is no symbol of a standard contract.", "option symbol", fix)])
+    return ListedOption(root, right, strike, expiry, **terms)  # type: ignore[arg-type] # one of RIGHTS by the mapping
 
 
 def _terms(option: FutureOption | ListedOption) -> str:
@@ -111,4 +223,3 @@ def _check_terms(problems: Problems, option: FutureOption | ListedOption) -> Non
     fields.is_one_of(problems, option.right, f"{option.kind} right", RIGHTS)
     fields.is_positive(problems, option.strike, f"{option.kind} strike")
     fields.is_date(problems, option.expiry, f"{option.kind} expiry")
-    problems.raise_if_any()
