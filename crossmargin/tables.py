@@ -24,10 +24,11 @@ LEVEL_TITLES = {
 _STYLE = """
 .crossmargin table { border-collapse: collapse; margin: 0 0 1.2em }
 .crossmargin th, .crossmargin td { padding: .15em .8em; text-align: left; vertical-align: top; white-space: normal }
-.crossmargin .figure, .crossmargin thead th { text-align: right; font-variant-numeric: tabular-nums }
-.crossmargin caption, .crossmargin summary { font-weight: bold; text-align: left; padding: .3em 0; white-space: nowrap }
+.crossmargin .xm-number, .crossmargin thead th { text-align: right; font-variant-numeric: tabular-nums }
+.crossmargin .xm-number { white-space: nowrap }
+.crossmargin .xm-title, .crossmargin summary { font-weight: bold; padding: .3em 0 }
 .crossmargin thead tr { border-bottom: 1px solid }
-.crossmargin .part { font-weight: normal; padding-left: 2em }
+.crossmargin .xm-part { font-weight: normal; padding-left: 2em }
 """
 
 
@@ -229,11 +230,12 @@ def _section_html(section: Section) -> str:
     title = escape(section.title)
     if not section.figures:
         return f"<details><summary>{title}</summary><table><tbody>{body}</tbody></table></details>"
-    return f"<table><caption>{title}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    table = f"<table aria-label='{title}'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    return f"<div class='xm-title'>{title}</div>{table}"
 
 
 def _row_html(row: tuple[str, ...], *, figures: bool) -> str:
-    indent = " class='part'" if row[0].startswith(" ") else ""
-    cell = "<td class='figure'>" if figures else "<td>"
+    indent = " class='xm-part'" if row[0].startswith(" ") else ""
+    cell = "<td class='xm-number'>" if figures else "<td>"
     cells = "".join(f"{cell}{escape(text)}</td>" for text in row[1:])
     return f"<tr><th scope='row'{indent}>{escape(row[0].strip())}</th>{cells}</tr>"
