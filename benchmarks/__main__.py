@@ -1,4 +1,4 @@
-"""Run the benchmarks: `python -m benchmarks [--only T2] [--json]`. Exit code 1 when two sides disagree."""
+"""Run the benchmarks: `python -m benchmarks [--only T1,T2] [--json [FILE]]`. Exit code 1 when two sides disagree."""
 
 from __future__ import annotations
 
@@ -6,34 +6,61 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
-from benchmarks import european, imports, treasuries
+from benchmarks import american, european, imports, treasuries
 from benchmarks.records import Record
 
 TASKS: dict[str, Callable[[], Iterator[Record]]] = {
     "T0": imports.records,
     "T1": european.records,
     "T2": treasuries.records,
+    "T3": american.records,
 }
 
 
 def main() -> int:
-    """Run the tasks asked for on one core and print their records."""
+    """Run the tasks asked for on one core and print their records, or write them to a file."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--only", choices=sorted(TASKS), help="run one task")
-    parser.add_argument("--json", action="store_true", help="print a list of records")
+    parser.add_argument("--only", type=tasks, default=sorted(TASKS), metavar="TASKS", help="such as T1,T3")
+    parser.add_argument(
+        "--json", nargs="?", const="-", metavar="FILE", help="write a list of records; to the output without a FILE"
+    )
     options = parser.parse_args()
     on_one_core()
     found = []
-    for task in [options.only] if options.only else sorted(TASKS):
-        for record in TASKS[task]():
-            found.append(record)
-            if not options.json:
-                print(record.text(), flush=True)
+    for record in run(options.only):
+        found.append(record)
+        if options.json != "-":
+            print(record.text(), flush=True)
     if options.json:
-        print(json.dumps([record.to_dict() for record in found], indent=2))
+        write(found, options.json)
     return 0 if all(record.agrees for record in found) else 1
+
+
+def tasks(names: str) -> list[str]:
+    """Return the tasks of a list such as `T1,T3`."""
+    wanted = names.split(",")
+    unknown = sorted(set(wanted) - set(TASKS))
+    if unknown:
+        raise argparse.ArgumentTypeError(f"no task {', '.join(unknown)}: there are {', '.join(sorted(TASKS))}")
+    return wanted
+
+
+def run(names: Iterable[str]) -> Iterator[Record]:
+    """Yield the records of tasks, one after another."""
+    for name in names:
+        yield from TASKS[name]()
+
+
+def write(found: Iterable[Record], file: str) -> None:
+    """Write records as JSON; `-` is the output."""
+    text = json.dumps([record.to_dict() for record in found], indent=2)
+    if file == "-":
+        print(text)
+    else:
+        Path(file).write_text(text + "\n", encoding="utf-8")
 
 
 def on_one_core() -> None:

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from crossmargin.parameters import Rules
     from crossmargin.pnl import PnL, revalue
     from crossmargin.portfolio import Portfolio, Position
+    from crossmargin.pricing.chains import OptionQuotes
+    from crossmargin.pricing.implied import implied_volatility
+    from crossmargin.pricing.volatility import VolatilitySurface
     from crossmargin.products import (
         STRIPS,
         TIPS,
@@ -62,7 +65,9 @@ if TYPE_CHECKING:
     from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, SILOED, Regime
     from crossmargin.registry import rules
     from crossmargin.results import Comparison, Line, Report, Requirement
-    from crossmargin.scenarios import ScenarioSet, ScenarioSpec, scenario_set
+    from crossmargin.scenarios import ScenarioSet, ScenarioSpec, grid_scenarios, scenario_set
+    from crossmargin.underlyings import Underlying
+    from crossmargin.warmup import warmup
 
 __version__ = "0.1.0"
 
@@ -91,6 +96,7 @@ __all__ = [
     "Market",
     "NotInForce",
     "NumericalError",
+    "OptionQuotes",
     "ParCurve",
     "ParameterMissing",
     "PnL",
@@ -112,9 +118,13 @@ __all__ = [
     "TreasuryFRN",
     "TreasuryFuture",
     "TreasuryNote",
+    "Underlying",
+    "VolatilitySurface",
     "compare",
     "conversion_factor",
     "deliverable_basket",
+    "grid_scenarios",
+    "implied_volatility",
     "load_book",
     "margin",
     "packaged_history",
@@ -127,6 +137,7 @@ __all__ = [
     "rules",
     "samples",
     "scenario_set",
+    "warmup",
 ]
 
 _HOMES = {
@@ -146,7 +157,12 @@ _HOMES = {
     "regimes": "CROSS_MARGIN HARMONIZED Regime SILOED",
     "registry": "rules",
     "results": "Comparison Line Report Requirement",
-    "scenarios": "ScenarioSet ScenarioSpec scenario_set",
+    "pricing.chains": "OptionQuotes",
+    "pricing.implied": "implied_volatility",
+    "pricing.volatility": "VolatilitySurface",
+    "scenarios": "ScenarioSet ScenarioSpec grid_scenarios scenario_set",
+    "underlyings": "Underlying",
+    "warmup": "warmup",
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names.split()}
 

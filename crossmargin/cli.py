@@ -1,4 +1,4 @@
-"""The command `crossmargin`: demo, compare, explain, rules, conformance.
+"""The command `crossmargin`: demo, compare, explain, rules, conformance, warmup.
 
 Call `main(arguments)`; it returns the exit code. A command computes its whole output before any of it is printed,
 so that nothing partial is ever shown as if it were whole. Nothing is calculated here.
@@ -106,7 +106,10 @@ def _parser() -> ArgumentParser:
     conformance = commands.add_parser("conformance", help=about, description=about)
     conformance.add_argument("files", nargs="+", metavar="FILE", help="worked cases, one JSON object a line")
     conformance.set_defaults(run=_conformance)
-    for command in (demo, compare, explain, rules, conformance):
+    about = "compile or load every numerical kernel, before the first request of a service"
+    warmup = commands.add_parser("warmup", help=about, description=about)
+    warmup.set_defaults(run=_warmup)
+    for command in (demo, compare, explain, rules, conformance, warmup):
         command.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -194,6 +197,14 @@ def _conformance(chosen: Namespace) -> Output:
     outcome = run(chosen.files)
     text = json.dumps(outcome.to_json_dict(), indent=2) if chosen.json else outcome.text()
     return Output(text, DONE if outcome.ok else CASE_FAILED)
+
+
+def _warmup(chosen: Namespace) -> Output:
+    from crossmargin.records import to_plain
+    from crossmargin.warmup import warmup
+
+    done = warmup()
+    return Output(json.dumps(to_plain(done), indent=2) if chosen.json else str(done))
 
 
 # ---------------------------------------------------------------------------------------------------- inputs

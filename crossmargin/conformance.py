@@ -1,27 +1,25 @@
 """Worked cases with known answers, run against the rules of this library or of another engine.
 
 Call `run` with the case files. A file holds one JSON object a line: `id`, `family`, `inputs`, `expected` and
-`tolerance` {`rel`, `abs`}; anything else in it is commentary. `FAMILIES` names the function that answers each
-family of cases. A family without a function is counted as not implemented, never skipped in silence; a
+`tolerance` {`rel`, `abs`}; anything else in it is commentary. `worked.FAMILIES` names the function that answers
+each family of cases. A family without a function is counted as not implemented, never skipped in silence; a
 function that raises fails its case, never the run. Exit codes and printing belong to the command line.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import date
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from math import isfinite
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeAlias
+from typing import Any
 
 from attrs import asdict, field, frozen
 
 from crossmargin.errors import Problems
-
-Family: TypeAlias = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+from crossmargin.worked import FAMILIES, Family
 
 _NEEDED: Mapping[str, type] = MappingProxyType(
     {"id": str, "family": str, "inputs": dict, "expected": dict, "tolerance": dict}
@@ -310,124 +308,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not isfinite(value):
         return repr(value)
     return value if value is None or isinstance(value, (str, bool, int, float)) else repr(value)
-
-
-def _tail(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    from crossmargin.risk import TailMeasure
-
-    measure = TailMeasure(
-        inputs["estimator"],
-        confidence=inputs["confidence"],
-        k=inputs["k"],
-        quantile_type=inputs["quantile_type"],
-    )
-    floored = inputs["floor_at_zero"]
-    return {"value": measure.of_losses(inputs["losses"], inputs["weights"], floor_at_zero=floored)}
-
-
-def _filtered_returns(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    from crossmargin.filtering import filtered_returns
-
-    result = filtered_returns(
-        inputs["returns"],
-        inputs["decay_factor"],
-        scaling=inputs["scaling"],
-        volatility_floor=inputs["volatility_floor"],
-    )
-    return {
-        "volatility": result.volatility,
-        "forecast_volatility": result.forecast_volatility,
-        "scaled_returns": result.scaled,
-    }
-
-
-def _blend(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    from crossmargin.combining import blend
-
-    margin = blend(
-        inputs["historical_var"],
-        inputs["stress_var"],
-        inputs["historical_weight"],
-        liquidity_charge=inputs["liquidity_charge"],
-        concentration_charge=inputs["concentration_charge"],
-    )
-    return {"margin": margin}
-
-
-def _stressed_volatility_mix(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    from crossmargin.combining import stressed_volatility_mix
-
-    current, stress = inputs["current_volatility"], inputs["stress_volatility"]
-    return {"volatility": stressed_volatility_mix(current, stress, inputs["stress_weight"])}
-
-
-def _anticyclical_options(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    from crossmargin.combining import anticyclical_options
-
-    result = anticyclical_options(**inputs)
-    return {
-        "option_a_margin": result.option_a,
-        "option_b_margin": result.option_b,
-        "option_c_margin": result.option_c,
-    }
-
-
-def _offset_cap(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    from crossmargin.combining import offset_cap
-
-    standalone, combined = inputs["standalone_margin"], inputs["combined_margin"]
-    return {"margin": offset_cap(standalone, combined, inputs["reduction_cap"])}
-
-
-def _conversion_factor(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    from crossmargin.products.futures import conversion_factor
-
-    coupon = inputs["coupon_pct"] / 100
-    maturity = date.fromisoformat(inputs["maturity_date"])
-    factor = conversion_factor(inputs["contract"], inputs["delivery_month"], coupon, maturity)
-    return {"conversion_factor": factor}
-
-
-def _two_pot(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    from crossmargin.arrangements.cme_ficc import ModelAmounts, two_pot
-
-    result = two_pot(
-        ModelAmounts(**inputs["ficc_model_usd"]),
-        ModelAmounts(**inputs["cme_model_usd"]),
-        cap=inputs["reduction_cap"],
-        minimum=inputs["reduction_minimum"],
-    )
-    return {
-        "ficc_factor": result.ficc_factor,
-        "cme_factor": result.cme_factor,
-        "applied_factor": result.applied_factor,
-        "binding_side": result.binding_side,
-        "binding_limit": result.binding_limit,
-        "ficc_requirement_usd": result.ficc_requirement,
-        "cme_requirement_usd": result.cme_requirement,
-        "standalone_total_usd": result.standalone_total,
-        "total_requirement_usd": result.total_requirement,
-        "saving_usd": result.saving,
-    }
-
-
-def _spread_credit(inputs: Mapping[str, Any]) -> dict[str, Any]:
-    from crossmargin.arrangements.two_pot_spread_credit import Spread, spread_credits
-
-    reductions = spread_credits([Spread(**spread) for spread in inputs["spreads"]])
-    return {"reductions": reductions, "total_reduction": sum(reductions)}
-
-
-FAMILIES: Mapping[str, Family] = MappingProxyType(
-    {
-        "cross_margin.spread_credit": _spread_credit,
-        "cross_margin.two_pot": _two_pot,
-        "risk.tail": _tail,
-        "treasury_futures.conversion_factor": _conversion_factor,
-        "var.anticyclical_options": _anticyclical_options,
-        "var.blend": _blend,
-        "var.filtered_returns": _filtered_returns,
-        "var.offset_cap": _offset_cap,
-        "var.stressed_volatility_mix": _stressed_volatility_mix,
-    }
-)

@@ -93,12 +93,14 @@ class ParCurve:
         Shape [n_tenors], decimal par yields, semiannual bond-equivalent.
     source
         Where the figures come from.
+    real
+        Yields of inflation-protected securities: none is published below five years, so the first tenor is free.
 
     Raises
     ------
     InputError
         Listing every tenor out of order, every yield that is not a finite decimal and every hole: two
-        neighbouring tenors t1 < t2 with t2 > max(2 years, 3 t1), or a first tenor beyond one year.
+        neighbouring tenors t1 < t2 with t2 > max(2 years, 3 t1), or a first nominal tenor beyond one year.
 
     Examples
     --------
@@ -115,6 +117,7 @@ class ParCurve:
     tenors: FloatArray = field(converter=readonly)
     par: FloatArray = field(converter=readonly)
     source: str = ""
+    real: bool = field(default=False, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         """Check the curve and raise every problem at once."""
@@ -128,7 +131,7 @@ class ParCurve:
             )
         elif not len(problems):
             problems.extend(_yield_problems(self.tenors, self.par))
-            problems.extend(_hole_problems(self.tenors))
+            problems.extend(_hole_problems(self.tenors, real=self.real))
         count = len(problems)
         problems.raise_if_any(f"{count} problem{'' if count == 1 else 's'} in the par curve of {self.as_of}")
 
@@ -220,6 +223,8 @@ class Market:
         Name -> decimal rate, e.g. `{"SOFR": 0.0368}`.
     prices
         Symbol of a product -> its observed price.
+    real_curve
+        Real par yields on `as_of`, a `ParCurve` made with `real=True`; TIPS are valued only with it.
     underlyings
         Symbol -> what options on it are priced from (`crossmargin.underlyings.Underlying`); for an option on a
         future the symbol of the future.
@@ -238,6 +243,7 @@ class Market:
     money_market: Mapping[str, float] = field(factory=dict, kw_only=True, converter=_named)
     prices: Mapping[str, float] = field(factory=dict, kw_only=True, converter=_named)
     underlyings: Mapping[str, Underlying] = field(factory=dict, kw_only=True, converter=dict)
+    real_curve: ParCurve | None = field(default=None, kw_only=True)
     notes: tuple[str, ...] = field(default=(), kw_only=True, converter=as_texts)
 
     def __attrs_post_init__(self) -> None:
@@ -246,6 +252,9 @@ class Market:
         if self.curve.as_of != self.as_of:
             fix = "Give the curve of that date, or the market the date of the curve."
             problems.add(f"the curve is of {self.curve.as_of}.", where=f"market of {self.as_of}", fix=fix)
+        if self.real_curve is not None and (self.real_curve.as_of != self.as_of or not self.real_curve.real):
+            what = f"is of {self.real_curve.as_of}, {'real' if self.real_curve.real else 'nominal'}."
+            problems.add(what, where="real_curve", fix=f"Give ParCurve({self.as_of}, ..., real=True).")
         problems.extend(_number_problems(self.money_market, "money_market", "a decimal rate"))
         problems.extend(_number_problems(self.prices, "prices", "a price"))
         problems.raise_if_any()
@@ -371,9 +380,9 @@ def _yield_problems(tenors: FloatArray, par: FloatArray) -> list[Problem]:
     return found
 
 
-def _hole_problems(tenors: FloatArray) -> list[Problem]:
+def _hole_problems(tenors: FloatArray, *, real: bool = False) -> list[Problem]:
     found = []
-    if tenors[0] > FIRST_TENOR_YEARS + _SAME:
+    if not real and tenors[0] > FIRST_TENOR_YEARS + _SAME:
         what = f"the shortest tenor is beyond {tenor_name(FIRST_TENOR_YEARS)}."
         fix = f"Add a yield for a tenor up to {tenor_name(FIRST_TENOR_YEARS)}."
         found.append(Problem(what, f"tenor {tenor_name(tenors[0])}", fix))

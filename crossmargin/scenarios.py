@@ -141,13 +141,15 @@ class ScenarioSet:
         problems.raise_if_any()
 
 
-def grid_scenarios(symbols: Iterable[str], spot_moves: ArrayLike, volatility_moves: ArrayLike = (0.0,)) -> ScenarioSet:
+def grid_scenarios(
+    symbols: str | Iterable[str], spot_moves: ArrayLike, volatility_moves: ArrayLike = (0.0,)
+) -> ScenarioSet:
     """Return every combination of a spot move and a volatility move, common to all symbols, yields unchanged.
 
     Parameters
     ----------
     symbols
-        Underlyings that move together.
+        Underlyings that move together, or one of them.
     spot_moves
         Shape [n_spots], spot over spot today less one; the volatility moves run fastest.
     volatility_moves
@@ -161,7 +163,7 @@ def grid_scenarios(symbols: Iterable[str], spot_moves: ArrayLike, volatility_mov
     """
     spots, volatilities = readonly(spot_moves), readonly(volatility_moves)
     spot, volatility = np.repeat(spots, volatilities.size), np.tile(volatilities, spots.size)
-    symbols = tuple(symbols)
+    symbols = (symbols,) if isinstance(symbols, str) else tuple(symbols)
     return ScenarioSet(
         ScenarioSpec("grid", 1, 0.0),
         [1.0],

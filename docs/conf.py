@@ -16,6 +16,7 @@ release = version = _project["version"]
 extensions = [
     "myst_nb",  # MyST pages; runs the tutorial while building
     "numpydoc",
+    "benchmarktable",
     "rulepages",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crossmargin.errors import InputError
 from crossmargin.pricing import american
 from crossmargin.pricing.american import american_price, american_values, lattice_price, premium_table
-from crossmargin.errors import InputError
 from tests.reference import american_twin as twin
 
 ROOT = Path(__file__).resolve().parents[1]

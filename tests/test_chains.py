@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmargin.pricing.chains import OptionQuotes, implied_forwards, name_rows
 from crossmargin.errors import InputError
+from crossmargin.pricing.chains import OptionQuotes, implied_forwards, name_rows
 from crossmargin.pricing.implied import QuoteStatus, implied_volatility, implied_volatility_bid_ask
 from crossmargin.pricing.volatility import VolatilitySurface
 

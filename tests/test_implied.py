@@ -13,14 +13,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from crossmargin.errors import InputError
+from crossmargin.kernels import _jit
+from crossmargin.kernels import implied as kernel
 from crossmargin.pricing.implied import (
     QuoteStatus,
     implied_volatility,
     implied_volatility_bid_ask,
     implied_volatility_by_pricer,
 )
-from crossmargin.kernels import _jit
-from crossmargin.kernels import implied as kernel
 from tests.reference.implied_twin import elasticity, implied_total, log_ratio, time_value
 
 INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import brentq
 
-from crossmargin.pricing.american import escrowed_spot, lattice_price
 from crossmargin.errors import InputError
+from crossmargin.pricing.american import escrowed_spot, lattice_price
 from tests.reference.american_twin import lattice
 
 STEPS = st.integers(1, 45)

@@ -14,7 +14,7 @@ from crossmargin.errors import InputError, NumericalError
 from crossmargin.filtering import ewma_volatility, filtered_returns
 from crossmargin.io.market_files import packaged_history
 from crossmargin.market import History
-from crossmargin.scenarios import ScenarioSet, ScenarioSpec, scenario_set
+from crossmargin.scenarios import ScenarioSet, ScenarioSpec, grid_scenarios, scenario_set
 
 CASES = Path(__file__).resolve().parents[1] / ".." / "shared" / "cases" / "var_models.jsonl"
 TENORS = [0.25, 1, 2, 5, 10, 30]
@@ -309,6 +309,80 @@ def test_a_set_that_was_never_observed_needs_no_dates() -> None:
     assert drawn.starts == drawn.ends == ()
     with pytest.raises(ValueError, match="read-only"):
         drawn.shifts[0, 0] = 1.0
+
+
+# ------------------------------------------------------------------------------------- spots and volatilities
+
+
+def moving(**moves) -> ScenarioSet:
+    return ScenarioSet(ScenarioSpec("grid", 1, 0.0), [1.0], [[0.0, 0.0]], **moves)
+
+
+def test_moves_are_kept_read_only_by_symbol() -> None:
+    mine = np.array([0.1, -0.2])
+    drawn = moving(spot_moves={"XYZ": mine, "ABC": [0, 1]}, volatility_moves={"XYZ": (0.05, -3.0)})
+    mine[0] = 9.0
+    assert drawn.spot_moves["XYZ"].tolist() == [0.1, -0.2]
+    assert drawn.spot_moves["ABC"].dtype == np.float64
+    assert drawn.volatility_moves["XYZ"].tolist() == [0.05, -3.0]
+    with pytest.raises(ValueError, match="read-only"):
+        drawn.spot_moves["XYZ"][0] = 0.0
+    assert moving().spot_moves == moving().volatility_moves == {}
+
+
+@pytest.mark.parametrize("wrong", [[], [0.1], [0.1, 0.2, 0.3], [[0.1, 0.2]], 0.1, [np.nan, 0.0], [0.0, np.inf]])
+@pytest.mark.parametrize("name", ["spot_moves", "volatility_moves"])
+def test_moves_that_do_not_fit_are_refused_by_symbol(name, wrong) -> None:
+    with pytest.raises(InputError, match=f"{name} of XYZ"):
+        moving(**{name: {"ABC": [0.0, 0.0], "XYZ": wrong}})
+
+
+def test_a_spot_cannot_fall_to_nothing_a_volatility_can() -> None:
+    with pytest.raises(InputError, match="spot_moves of XYZ"):
+        moving(spot_moves={"XYZ": [0.0, -1.0]})
+    moving(spot_moves={"XYZ": [0.0, -0.999999]}, volatility_moves={"XYZ": [0.0, -1.0]})
+
+
+def test_every_bad_move_is_said_at_once() -> None:
+    with pytest.raises(InputError) as caught:
+        moving(spot_moves={"A": [0.0], "B": [-2.0, 0.0]}, volatility_moves={"A": [np.nan, 0.0]})
+    said = [each.where for each in caught.value.problems]
+    assert said == ["spot_moves of A", "spot_moves of B", "volatility_moves of A"]
+
+
+@given(st.lists(st.floats(-0.99, 5.0), min_size=1, max_size=6), st.lists(st.floats(-1.0, 5.0), min_size=1, max_size=6))
+def test_a_grid_holds_every_combination_once(spots, volatilities) -> None:
+    grid = grid_scenarios(["XYZ", "ABC"], spots, volatilities)
+    pairs = list(zip(grid.spot_moves["XYZ"].tolist(), grid.volatility_moves["XYZ"].tolist(), strict=True))
+    assert pairs == [(spot, volatility) for spot in spots for volatility in volatilities]
+    np.testing.assert_array_equal(grid.spot_moves["ABC"], grid.spot_moves["XYZ"])
+    assert not grid.shifts.any()
+    assert (grid.spec.kind, grid.starts, grid.ends) == ("grid", (), ())
+
+
+def test_a_grid_of_spots_alone_leaves_volatility_and_no_symbol_no_moves() -> None:
+    assert grid_scenarios(iter(["XYZ"]), [0.1]).volatility_moves["XYZ"].tolist() == [0.0]
+    assert grid_scenarios([], [0.1, 0.2]).spot_moves == {}
+
+
+@pytest.mark.parametrize(("spots", "volatilities"), [([], [0.0]), ([0.1], []), ([-1.0], [0.0]), ([0.1], [np.nan])])
+def test_a_grid_of_nothing_or_of_no_prices_is_refused(spots, volatilities) -> None:
+    with pytest.raises(InputError):
+        grid_scenarios(["XYZ"], spots, volatilities)
+
+
+def test_one_symbol_in_the_place_of_a_list_is_refused_or_meant() -> None:
+    try:
+        assert set(grid_scenarios("XYZ", [0.1]).spot_moves) == {"XYZ"}
+    except InputError:
+        return
+
+
+def test_a_grid_is_drawn_from_no_history_and_takes_no_filter() -> None:
+    with pytest.raises(InputError, match="no usable"):
+        scenario_set(ScenarioSpec("grid", 1, 0.0), a_history(30), date(2016, 2, 1))
+    with pytest.raises(InputError, match="decay"):
+        ScenarioSpec("grid", 1, 0.0, decay=0.97)
 
 
 # ---------------------------------------------------------------------------------------------- the filter

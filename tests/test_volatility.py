@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.special import ndtr
 
-from crossmargin.pricing.chains import ImpliedForwards, OptionQuotes
 from crossmargin.errors import InputError, NumericalError
+from crossmargin.pricing.chains import ImpliedForwards, OptionQuotes
 from crossmargin.pricing.smiles import Smile, _svi, butterfly, derivatives, fit_smile, total_variance
 from crossmargin.pricing.volatility import VolatilitySurface, arbitrage, surface_volatility
 from crossmargin.pricing.volatility_scenarios import SMILE_RULES, VolatilityShock, scenario_volatilities

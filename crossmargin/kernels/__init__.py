@@ -1,4 +1,4 @@
-"""Compiled inner loops: arrays and floats in, arrays out. `crossmargin.pnl` and the functions of `crossmargin.pricing` are the only callers.
+"""Compiled inner loops: arrays and floats in, arrays out; `crossmargin.pnl` and `crossmargin.pricing` call them.
 
 Nothing here knows a product, a date or a rule, and nothing outside this folder imports numba. Importing the
 folder compiles the kernels, or loads them from disk (`_jit.py` says from where), so callers import it late.
@@ -6,6 +6,6 @@ folder compiles the kernels, or loads them from disk (`_jit.py` says from where)
 
 from __future__ import annotations
 
-from crossmargin.kernels.discounting import LANES, value_rows
+from crossmargin.kernels.discounting import LANES, TERMS, value_netted, value_rows
 
-__all__ = ["LANES", "value_rows"]
+__all__ = ["LANES", "TERMS", "value_netted", "value_rows"]

@@ -11,9 +11,9 @@ Why the cache has a folder of its own. numba keys cached code by the source of t
 a callee in another file and the caller goes on with the old machine code. It also rewrites its index before
 the code that the index points to, so that while a stale entry is replaced another process can load the old
 one. Here the folder's name is a hash of every kernel's source, of numba's version, of the processor, of the
-flags and of whether bounds are checked: what could be stale lies in another folder. Processes that start at the same time
-write the same bytes through numba's atomic renames. When the folder cannot be written (a read-only home),
-kernels compile anew in each process, a matter of seconds, and nothing else changes.
+flags and of whether bounds are checked: what could be stale lies in another folder. Processes that start at
+the same time write the same bytes through numba's atomic renames. When the folder cannot be written (a
+read-only home), kernels compile anew in each process, a matter of seconds, and nothing else changes.
 
 The folder is `crossmargin/` in the user's cache directory, or in `NUMBA_CACHE_DIR` when that is set. It may
 be deleted at any time. `NUMBA_DISABLE_JIT=1` runs the kernels as plain Python. `NUMBA_BOUNDSCHECK=1` compiles

@@ -28,13 +28,11 @@ the coefficients are this project's own (tests/generation/black_constants.py mak
 from __future__ import annotations
 
 import math
-from typing import Any
 
-import numba
 import numpy as np
 import numpy.typing as npt
-from numba import extending
 
+from crossmargin.kernels._fma import fma
 from crossmargin.kernels._jit import kernel
 
 Floats = npt.NDArray[np.float64]
@@ -66,25 +64,6 @@ E0, E1, E2, E3 = 1.0, -0.5000000000000046, 0.12500000000000208, -0.0208333333331
 E4, E5, E6 = 0.0026041666665994317, -0.00026041666862209874, 2.1701389464759167e-05
 E7, E8 = -1.5500904558903434e-06, 9.687935220710514e-08
 E9, E10 = -5.39943845012827e-09, 2.7129080311089207e-10
-
-
-def fma(x: float, y: float, z: float) -> float:
-    """Return x * y + z; in compiled code rounded once, one instruction on every processor of the last decade.
-
-    Asked for by name, it gives the same bits in a vector and alone, on every machine. Leave to the compiler
-    whether it fuses (`fastmath`), and the last scenarios of a block could come out differently from the others.
-    """
-    return x * y + z
-
-
-@extending.type_callable(fma)
-def _type_of_fma(_: Any) -> Any:
-    return lambda x, y, z: numba.float64 if x == y == z == numba.float64 else None
-
-
-@extending.lower_builtin(fma, numba.float64, numba.float64, numba.float64)  # type: ignore[no-untyped-call]
-def _code_of_fma(_: Any, builder: Any, __: Any, arguments: Any) -> Any:
-    return builder.fma(*arguments)
 
 
 @kernel("f8(f8)", inline=True)

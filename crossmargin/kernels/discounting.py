@@ -1,12 +1,14 @@
 """Values of dated cash flows under many discount curves, the cheapest of several claims included.
 
-The one entry is `value_rows`. A *leg* is a sum of cash flows discounted to today, divided by the discount
+The entries are `value_rows`, a value per instrument and scenario, and `value_netted`, one value per scenario for
+cash flows already added up by date. A *leg* is a sum of cash flows discounted to today, divided by the discount
 factor of one date, plus a constant; a *row* is the smallest of its legs. That covers a bond (one leg, divided
 by the discount factor of today, which is 1), a Treasury future (one leg per deliverable) and a short-rate
 future (one cash flow, divided by the other end of the period).
 
 Scenarios are innermost. Discount factors of one block of scenarios are computed once per date and stay in the
-second-level cache while all rows read them. Serial; no allocation except the two scratch arrays.
+second-level cache while all rows read them. Below them stand *running sums*, each an earlier line plus the factor
+of one more date: equal coupons on one schedule are then one product. Serial; no allocation except scratch arrays.
 """
 # ruff: noqa: PLR0917 - compiled code takes its arrays one by one, by position
 
@@ -15,13 +17,14 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from crossmargin.kernels._fma import fma
 from crossmargin.kernels._jit import kernel
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 BLOCK_VALUES = 49_152  # discount factors of one block: 384 KiB, well inside a usual second-level cache
-WIDEST, NARROWEST = 256, 32  # scenarios in a block
+WIDEST, NARROWEST = 256, 128  # scenarios in a block; narrower ones cost more in loops than they save in the cache
 LANES = 8  # numbers in the widest vector register there is; a whole number of vectors leaves no slow remainder
 
 # exp(x) = 2^n exp(r) with r = x - n ln 2. ln 2 comes in two parts (Cody and Waite 1980): the first ends in
@@ -35,33 +38,30 @@ BIAS = np.int64(1023)
 MANTISSA = np.int64(52)
 SMALLEST, LARGEST = -708.0, 709.0  # beyond, the result is no normal number; exp is held at these ends
 
+# exp(r) = 1 + r + r² (C0 + .. + C9 r^9), the bracket interpolated at the ten Chebyshev points of |r| <= ln(2)/2: 2e-17.
+C0, C1, C2, C3 = 0.5000000000000001, 0.16666666666666669, 0.041666666666624164, 0.008333333333330065
+C4, C5, C6 = 0.0013888888917196719, 0.00019841269863040545, 2.4801521322368692e-05
+C7, C8, C9 = 2.7557268480310024e-06, 2.7620075879983367e-07, 2.5100375832561234e-08
+
+TERMS = 13  # of the series that `value_netted` takes within a piece
+WIDE = 0.35  # exponents differing by more within a piece are left to the exact sum: 0.35^13 / 13! is 2e-16
+
 
 @kernel("f8(f8)", inline=True)
 def exponential(x: float) -> float:
     """Return exp(x) to a relative 5e-16 for x in [-708, 709], held at the ends outside; NaN stays NaN.
 
-    A polynomial in place of the library's: a call would keep the compiler from vectorising the loop. The
-    coefficients are 1/k!; the first term left out is below 4e-18 on |r| <= ln(2)/2.
+    A polynomial in place of the library's: a call would keep the compiler from vectorising the loop.
     """
     x = SMALLEST if x < SMALLEST else x  # noqa: FURB136 - the order of comparison lets NaN through
     x = LARGEST if x > LARGEST else x  # noqa: FURB136
-    shifted = x * LOG2_E + ROUNDER
+    shifted = fma(x, LOG2_E, ROUNDER)
     n = shifted - ROUNDER
-    r = (x - n * LN2_HIGH) - n * LN2_LOW
-    p = 1.0 / 6227020800.0
-    p = p * r + 1.0 / 479001600.0
-    p = p * r + 1.0 / 39916800.0
-    p = p * r + 1.0 / 3628800.0
-    p = p * r + 1.0 / 362880.0
-    p = p * r + 1.0 / 40320.0
-    p = p * r + 1.0 / 5040.0
-    p = p * r + 1.0 / 720.0
-    p = p * r + 1.0 / 120.0
-    p = p * r + 1.0 / 24.0
-    p = p * r + 1.0 / 6.0
-    p = p * r + 0.5
-    p = p * r + 1.0
-    p = p * r + 1.0
+    r = fma(n, -LN2_LOW, fma(n, -LN2_HIGH, x))
+    t = r * r
+    even = fma(fma(fma(fma(C8, t, C6), t, C4), t, C2), t, C0)
+    odd = fma(fma(fma(fma(C9, t, C7), t, C5), t, C3), t, C1)
+    p = 1.0 + fma(fma(odd, r, even), t, r)
     bits = (np.float64(shifted).view(np.int64) << MANTISSA) + (BIAS << MANTISSA)
     power = np.int64(bits).view(np.float64)
     return p * power
@@ -71,14 +71,37 @@ def exponential(x: float) -> float:
 def _discount_block(
     factors: Floats, exponents: Floats, nodes: Integers, weights: Floats, begin: int, count: int
 ) -> None:
-    """Fill `factors` [n_dates, block] for scenarios begin .. begin + count."""
-    for day in range(nodes.shape[1]):
+    """Fill `factors` [n_dates, block] for scenarios begin .. begin + count, two dates to a pass.
+
+    Two share the constants of the exponential, which are more than there are registers for.
+    """
+    day, n_dates = 0, nodes.shape[1]
+    while day + 2 <= n_dates:
         # slices, so that the compiler sees indices that cannot be negative: it would not vectorise otherwise
-        left = exponents[nodes[0, day], begin : begin + count]
-        right = exponents[nodes[1, day], begin : begin + count]
+        left, right = exponents[nodes[0, day], begin : begin + count], exponents[nodes[1, day], begin : begin + count]
+        after = day + 1
+        low, high = exponents[nodes[0, after], begin : begin + count], exponents[nodes[1, after], begin : begin + count]
+        on_left, on_right, on_low, on_high = weights[0, day], weights[1, day], weights[0, after], weights[1, after]
+        here, there = factors[day, :count], factors[after, :count]
+        for s in range(count):
+            x = fma(-on_left, left[s], -on_right * right[s])
+            y = fma(-on_low, low[s], -on_high * high[s])
+            here[s], there[s] = exponential(x), exponential(y)
+        day += 2
+    if day < n_dates:
+        left, right = exponents[nodes[0, day], begin : begin + count], exponents[nodes[1, day], begin : begin + count]
         on_left, on_right = weights[0, day], weights[1, day]
         for s in range(count):
-            factors[day, s] = exponential(-(on_left * left[s] + on_right * right[s]))
+            factors[day, s] = exponential(fma(-on_left, left[s], -on_right * right[s]))
+
+
+@kernel("void(f8[:, ::1], i8, i8[::1], i8[::1], i8)")
+def _add_running(factors: Floats, n_dates: int, sum_before: Integers, sum_date: Integers, count: int) -> None:
+    """Fill the lines of `factors` below the dates: an earlier line plus the discount factor of one date."""
+    for line in range(len(sum_before)):
+        before, factor = factors[sum_before[line], :count], factors[sum_date[line], :count]
+        for s in range(count):
+            factors[n_dates + line, s] = before[s] + factor[s]
 
 
 @kernel("void(f8[::1], f8[:, ::1], i8[::1], f8[::1], i8, i8, i8)")
@@ -92,29 +115,39 @@ def _sum_flows(
     count: int,
 ) -> None:
     """Set `total` [block] to the discounted flows first .. last, added in their order, four to a pass."""
-    for s in range(count):
-        total[s] = 0.0
     flow = first
+    if flow + 2 <= last:  # a bond is two flows, coupons and principal: one pass
+        a, b, w, x = flow_date[flow], flow_date[flow + 1], flow_amount[flow], flow_amount[flow + 1]
+        for s in range(count):
+            total[s] = fma(x, factors[b, s], w * factors[a, s])
+        flow += 2
+    else:
+        for s in range(count):
+            total[s] = 0.0
     while flow + 4 <= last:
         a, b, c, d = flow_date[flow], flow_date[flow + 1], flow_date[flow + 2], flow_date[flow + 3]
         w, x, y, z = flow_amount[flow], flow_amount[flow + 1], flow_amount[flow + 2], flow_amount[flow + 3]
         for s in range(count):
-            total[s] = total[s] + w * factors[a, s] + x * factors[b, s] + y * factors[c, s] + z * factors[d, s]
+            near = fma(x, factors[b, s], fma(w, factors[a, s], total[s]))
+            total[s] = fma(z, factors[d, s], fma(y, factors[c, s], near))
         flow += 4
     while flow < last:
         a, w = flow_date[flow], flow_amount[flow]
         for s in range(count):
-            total[s] = total[s] + w * factors[a, s]
+            total[s] = fma(w, factors[a, s], total[s])
         flow += 1
 
 
 @kernel(
-    "void(f8[:, ::1], i8[:, ::1], f8[:, ::1], i8[::1], i8[::1], f8[::1], i8[::1], f8[::1], i8[::1], f8[:, ::1], i8, i8)"
+    "void(f8[:, ::1], i8[:, ::1], f8[:, ::1], i8[::1], i8[::1], i8[::1], i8[::1], f8[::1], i8[::1], f8[::1], i8[::1],"
+    " f8[:, ::1], i8, i8)"
 )
 def value_rows(
     exponents: Floats,
     nodes: Integers,
     weights: Floats,
+    sum_before: Integers,
+    sum_date: Integers,
     flow_start: Integers,
     flow_date: Integers,
     flow_amount: Floats,
@@ -133,10 +166,12 @@ def value_rows(
         Zero rate times time at each knot.
     nodes, weights : int64, float64 [2, n_dates]
         Which two knots make the exponent at each date, and how much of each.
+    sum_before, sum_date : int64 [n_sums]
+        Running sum i, line n_dates + i, is line sum_before[i] plus the discount factor of date sum_date[i].
     flow_start : int64 [n_legs + 1]
         Flows of leg i are flow_start[i] .. flow_start[i + 1].
     flow_date, flow_amount : int64, float64 [n_flows]
-        Index of the date and amount of each flow.
+        Line (a date or a running sum) and amount of each flow.
     leg_divisor, leg_offset : int64, float64 [n_legs]
         Index of the date whose discount factor divides, and the constant added.
     row_start : int64 [n_rows + 1]
@@ -146,14 +181,18 @@ def value_rows(
     begin, end : int
         The scenarios to value. Cutting them into pieces changes no bit of the result.
     """
-    widest = min(max(BLOCK_VALUES // max(nodes.shape[1], 1), NARROWEST), WIDEST)
+    n_dates = nodes.shape[1]
+    n_lines = n_dates + len(sum_before)
+    widest = min(max(BLOCK_VALUES // max(n_lines, 1), NARROWEST), WIDEST)
     blocks = max(-(-(end - begin) // widest), 1)
     width = -(-(end - begin) // (blocks * LANES)) * LANES  # blocks of one size, whole vectors
-    factors = np.empty((nodes.shape[1], width))
-    total = np.empty(width)
+    factors = np.empty((n_lines, width))
+    total, inverse = np.empty(width), np.empty(width)
     for block in range(begin, end, max(width, LANES)):
         count = min(width, end - block)
         _discount_block(factors, exponents, nodes, weights, block, count)
+        _add_running(factors, n_dates, sum_before, sum_date, count)
+        divided_by = -1
         for row in range(len(row_start) - 1):
             first_leg = row_start[row]
             best = out[row, block : block + count]
@@ -161,11 +200,107 @@ def value_rows(
                 best[:] = 0.0
             for leg in range(first_leg, row_start[row + 1]):
                 first, last = flow_start[leg], flow_start[leg + 1]
-                _sum_flows(total, factors, flow_date, flow_amount, first, last, count)
+                value = best if leg == first_leg else total
+                _sum_flows(value, factors, flow_date, flow_amount, first, last, count)
                 divisor, offset = leg_divisor[leg], leg_offset[leg]
-                if leg == first_leg:
+                if weights[0, divisor] != 0.0 or weights[1, divisor] != 0.0:  # else it is today: nothing to divide by
+                    if divisor != divided_by:
+                        for s in range(count):
+                            inverse[s] = 1.0 / factors[divisor, s]
+                        divided_by = divisor
                     for s in range(count):
-                        best[s] = total[s] / factors[divisor, s] + offset
-                else:
+                        value[s] = fma(value[s], inverse[s], offset)
+                elif offset != 0.0:
                     for s in range(count):
-                        best[s] = min(best[s], total[s] / factors[divisor, s] + offset)
+                        value[s] = value[s] + offset
+                if leg != first_leg:
+                    for s in range(count):
+                        best[s] = min(best[s], total[s])
+
+
+@kernel("void(f8[::1], f8[:, ::1], i8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], f8[::1], i8, i8)")
+def _add_pieces(
+    total: Floats,
+    rates: Floats,
+    nodes: Integers,
+    centres: Floats,
+    slopes: Floats,
+    series: Floats,
+    widest: Floats,
+    begin: int,
+    count: int,
+) -> None:
+    """Set `total` [block] to the sum over pieces of exp(-centre) * series(slope); `widest` to the largest |slope|."""
+    for s in range(count):
+        total[s] = 0.0
+        widest[s] = 0.0
+    for piece in range(nodes.shape[1]):
+        left = rates[nodes[0, piece], begin : begin + count]
+        right = rates[nodes[1, piece], begin : begin + count]
+        on_left, on_right = centres[0, piece], centres[1, piece]
+        up_left, up_right = slopes[0, piece], slopes[1, piece]
+        c0, c1, c2, c3 = series[piece, 0], series[piece, 1], series[piece, 2], series[piece, 3]
+        c4, c5, c6, c7 = series[piece, 4], series[piece, 5], series[piece, 6], series[piece, 7]
+        c8, c9, c10, c11 = series[piece, 8], series[piece, 9], series[piece, 10], series[piece, 11]
+        c12 = series[piece, 12]
+        for s in range(count):
+            x = fma(up_left, left[s], up_right * right[s])
+            t = x * x
+            even = fma(fma(fma(fma(fma(fma(c12, t, c10), t, c8), t, c6), t, c4), t, c2), t, c0)
+            odd = fma(fma(fma(fma(fma(c11, t, c9), t, c7), t, c5), t, c3), t, c1)
+            centre = exponential(-fma(on_left, left[s], on_right * right[s]))
+            total[s] = fma(fma(odd, x, even), centre, total[s])
+            widest[s] = abs(x) if abs(x) > widest[s] else widest[s]  # noqa: FURB136 - one instruction
+
+
+@kernel(
+    "void(f8[:, ::1], i8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], i8[:, ::1], f8[:, ::1], f8[::1], f8[::1], i8, i8)"
+)
+def value_netted(
+    rates: Floats,
+    nodes: Integers,
+    centres: Floats,
+    slopes: Floats,
+    series: Floats,
+    day_nodes: Integers,
+    day_weights: Floats,
+    day_amount: Floats,
+    out: Floats,
+    begin: int,
+    end: int,
+) -> None:
+    """Write out[s] = sum over dates of amount * DF(date, s), the dates of a piece by one exponential.
+
+    Within a piece the exponent is linear in time: centre + u * slope, -1 <= u <= 1, so that its flows are worth
+    exp(-centre) times a power series in the slope whose coefficients are moments of the flows, (-1)^k sum(a u^k) / k!.
+    Where a slope is beyond `WIDE` the scenario is summed date by date, whatever its neighbours do.
+
+    Parameters
+    ----------
+    rates : float64 [n_knots, n_scenarios]
+        Zero rate at each knot.
+    nodes : int64 [2, n_pieces]
+        Which two knots make the exponents of a piece.
+    centres, slopes : float64 [2, n_pieces]
+        Weights of the two: of the exponent in the middle of the piece, and of its change to the end of the piece.
+    series : float64 [n_pieces, TERMS]
+        Coefficients of the power series.
+    day_nodes, day_weights, day_amount : int64, float64 [2, n_dates], float64 [n_dates]
+        The same flows date by date.
+    out : float64 [n_scenarios]
+        Written in begin .. end; nothing else is touched.
+    begin, end : int
+        The scenarios to value. Cutting them into pieces changes no bit of the result.
+    """
+    total, widest = np.empty(WIDEST), np.empty(WIDEST)
+    for block in range(begin, end, WIDEST):
+        count = min(WIDEST, end - block)
+        _add_pieces(total, rates, nodes, centres, slopes, series, widest, block, count)
+        for s in range(count):
+            if widest[s] > WIDE:
+                total[s] = 0.0
+                for day in range(day_nodes.shape[1]):
+                    left, right = rates[day_nodes[0, day], block + s], rates[day_nodes[1, day], block + s]
+                    exponent = fma(day_weights[0, day], left, day_weights[1, day] * right)
+                    total[s] = fma(day_amount[day], exponential(-exponent), total[s])
+            out[block + s] = total[s]

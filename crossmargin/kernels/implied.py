@@ -146,7 +146,7 @@ def _scaled_tails(first: float, second: float, gap: float) -> tuple[float, float
 
 
 @kernel("UniTuple(f8, 2)(f8, f8, f8, b1)", inline=True)
-def _level_and_slope(x: float, s: float, target: float, upper: bool) -> tuple[float, float]:  # noqa: FBT001
+def _level_and_slope(x: float, s: float, target: float, upper: bool) -> tuple[float, float]:
     """Return f = ln b(s) - target and df/ds; in the upper half of b_max - b, whose slope is negative."""
     h, t = x / s, 0.5 * s
     near, far = (h - t) * SQRT_HALF, (h + t) * SQRT_HALF
@@ -160,7 +160,7 @@ def _level_and_slope(x: float, s: float, target: float, upper: bool) -> tuple[fl
 
 
 @kernel("f8(f8, f8, f8, b1)", inline=True)
-def _step(x: float, s: float, target: float, upper: bool) -> float:  # noqa: FBT001
+def _step(x: float, s: float, target: float, upper: bool) -> float:
     """Return the step of Householder's fourth-order method relative to s, held between -3/4 and 3.
 
     Derivatives are taken times the same power of s, so that no power of a tiny s underflows.
@@ -240,7 +240,7 @@ def _iterate(scratch: Floats, upper: Flags, out: Floats) -> None:
 
 
 @kernel("f8(f8, f8, f8, b1)")
-def _search(x: float, target: float, b: float, upper: bool) -> float:  # noqa: FBT001
+def _search(x: float, target: float, b: float, upper: bool) -> float:
     """Return s by Newton's steps inside a bracket that is halved when they leave it; NaN when none is found."""
     # b <= s / sqrt(2 pi); beyond h = 40 b is below the least double; no price is so near its limit that s > 400
     low, high = max(b * 2.5, x / 40.0), 400.0

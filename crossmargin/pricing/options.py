@@ -1,9 +1,10 @@
 """Listed options under scenarios: from products and a market to values, a row for each option.
 
 Call `option_values`. A scenario moves the spot by `spot_moves` (a future by its own revaluation), the volatility by the
-underlying's smile rule and `volatility_moves`, and the discount factors by the yields. European options are exact; an
-American one is solved at today's rate, and what moving rates do to it is what they do to its European twin. Time does
-not pass. Dividends: a continuous yield, and known cash amounts taken off the spot (escrowed).
+underlying's smile rule and `volatility_moves`, and the discount factors by the yields. European options are exact;
+American ones are read from tables while rates stand still, solved one by one at the rate of each scenario when they
+move, and taken to a lattice when cash dividends fall due. Time does not pass. Dividends: a continuous yield, and known
+cash amounts taken off the spot (escrowed).
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from datetime import date
 from typing import TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 from attrs import field, frozen
 
-from crossmargin.pricing.american import american_values
 from crossmargin.curves import discount_factors, year_fractions
-from crossmargin.errors import Problem, suggestion
+from crossmargin.errors import InputError, Problem, suggestion
 from crossmargin.market import FloatArray, Market
+from crossmargin.pricing.american import american_price, american_values, lattice_price
 from crossmargin.pricing.european import EuropeanBook, european_values
 from crossmargin.pricing.volatility_scenarios import VolatilityShock, scenario_volatilities
 from crossmargin.products import Product
+from crossmargin.products.futures import ShortRateFuture, TreasuryFuture, delivery_date, reference_period
 from crossmargin.products.options import FutureOption, ListedOption
 from crossmargin.scenarios import ScenarioSet
 from crossmargin.underlyings import Underlying
@@ -30,14 +33,21 @@ Option: TypeAlias = FutureOption | ListedOption
 Curves: TypeAlias = tuple[FloatArray, FloatArray]
 """Knots [n_knots] in years, zero rates [n_knots, 1 + n_scenarios], the first of them today's."""
 
+STEPS = 400  # of the lattice: 5e-3 on a spot of 100
+_RENAME = "Keep each underlying under its own symbol."
+
 
 @frozen(eq=False)
 class _Slice:
-    """Options on one underlying with one expiry; column 0 of every row is today."""
+    """Options on one underlying with one expiry; column 0 of every row is today.
+
+    `spot` is less the value of the dividends `paid` (years, USD per unit) up to expiry.
+    """
 
     underlying: Underlying
     options: tuple[Option, ...]
     time: float
+    paid: tuple[tuple[float, float], ...] = field(kw_only=True)
     spot: FloatArray = field(kw_only=True)
     discount: FloatArray = field(kw_only=True)
     volatility: FloatArray = field(kw_only=True)
@@ -50,7 +60,7 @@ class _Setting:
     market: Market
     scenarios: ScenarioSet
     curves: Curves
-    futures: Mapping[str, FloatArray]
+    futures: Mapping[TreasuryFuture | ShortRateFuture, FloatArray]
 
 
 def option_values(
@@ -59,7 +69,7 @@ def option_values(
     scenarios: ScenarioSet,
     *,
     curves: Curves,
-    futures: Mapping[str, FloatArray],
+    futures: Mapping[TreasuryFuture | ShortRateFuture, FloatArray],
 ) -> dict[Product, FloatArray]:
     """Return the value of each option today and under every scenario, USD per contract, rows [1 + n_scenarios].
 
@@ -74,7 +84,7 @@ def option_values(
     curves : Curves
         Knots and zero rates: today's curve and that of every scenario.
     futures : mapping
-        Symbol of a future -> its price in points, row [1 + n_scenarios].
+        A future -> its price in points, row [1 + n_scenarios].
     """
     values: dict[Product, FloatArray] = {}
     for each in _slices(options, _Setting(market, scenarios, curves, futures)):
@@ -94,9 +104,16 @@ def option_problems(options: Iterable[Option], market: Market, scenarios: Scenar
             yield Problem(f"the market has no underlying {symbol!r}.", option.symbol, fix)
         elif not on_future and known.spot is None:
             yield Problem(f"underlying {symbol!r} has no spot.", option.symbol, "Give Underlying(..., spot=...).")
+        elif known.symbol != symbol:
+            yield Problem(f"is priced from {symbol!r}, which calls itself {known.symbol!r}.", option.symbol, _RENAME)
+        if on_future and symbol in scenarios.spot_moves:
+            fix = "Leave it out: a future moves with the yields."
+            yield Problem(f"the scenarios give {symbol!r} a spot move.", option.symbol, fix)
         if not on_future and symbol not in scenarios.spot_moves:
             fix = "Give spot_moves, zeros if it stands still."
             yield Problem(f"the scenarios do not say how {symbol!r} moves.", option.symbol, fix)
+        if isinstance(option, FutureOption) and option.expiry > (last := _last_day(option.underlying)):
+            yield Problem(f"expires after {last}, the last day of its future.", option.symbol, "Correct the expiry.")
         if option.expiry < market.as_of:
             yield Problem(f"expired on {option.expiry}.", option.symbol, "Drop it.")
 
@@ -107,26 +124,36 @@ def symbol_of_underlying(option: Option) -> str:
 
 
 def _slices(options: Sequence[Option], setting: _Setting) -> Iterable[_Slice]:
-    groups: dict[tuple[str, date, str], list[Option]] = {}
+    groups: dict[tuple[TreasuryFuture | ShortRateFuture | str, date, str], list[Option]] = {}
     for option in options:
-        groups.setdefault((symbol_of_underlying(option), option.expiry, option.exercise), []).append(option)
-    for (symbol, expiry, _), held in groups.items():
-        underlying = setting.market.underlyings[symbol]
+        groups.setdefault((option.underlying, option.expiry, option.exercise), []).append(option)
+    for (on, expiry, _), held in groups.items():
+        underlying = setting.market.underlyings[symbol_of_underlying(held[0])]
         time = float(year_fractions(setting.market.as_of, [expiry])[0])
         discount = discount_factors(*setting.curves, np.array([time]))[0]
-        spot = setting.futures[symbol] if _on_future(held[0]) else _spot(underlying, expiry, setting)
+        paid = () if _on_future(held[0]) else _dividends(underlying, expiry, setting)
+        spot = _spot(underlying, paid, setting) if isinstance(on, str) else setting.futures[on]
         volatility = _volatility(underlying, held, spot, setting.scenarios)
-        yield _Slice(underlying, tuple(held), time, spot=spot, discount=discount, volatility=volatility)
+        yield _Slice(underlying, tuple(held), time, paid=paid, spot=spot, discount=discount, volatility=volatility)
 
 
-def _spot(underlying: Underlying, expiry: date, setting: _Setting) -> FloatArray:
-    """Return the spot [1 + n_scenarios] less the present value of the cash dividends up to expiry."""
-    as_of, (knots, zeros) = setting.market.as_of, setting.curves
-    paid = [(day, amount) for day, amount in underlying.dividends if as_of < day <= expiry]
-    today = discount_factors(knots, zeros[:, :1], year_fractions(as_of, [day for day, _ in paid]))[:, 0]
+def _dividends(underlying: Underlying, expiry: date, setting: _Setting) -> tuple[tuple[float, float], ...]:
+    """Return the cash dividends up to expiry: years, USD per unit."""
+    paid = [(day, amount) for day, amount in underlying.dividends if setting.market.as_of < day <= expiry and amount]
+    times = year_fractions(setting.market.as_of, [day for day, _ in paid])
+    return tuple((float(time), amount) for time, (_, amount) in zip(times, paid, strict=True))
+
+
+def _spot(underlying: Underlying, paid: tuple[tuple[float, float], ...], setting: _Setting) -> FloatArray:
+    """Return the spot [1 + n_scenarios] less today's value of the cash dividends up to expiry."""
+    knots, zeros = setting.curves
+    today = discount_factors(knots, zeros[:, :1], np.array([time for time, _ in paid]))[:, 0]
     escrowed = sum(amount * factor for (_, amount), factor in zip(paid, today, strict=True))
     moved = np.concatenate([[1.0], 1.0 + setting.scenarios.spot_moves[underlying.symbol]])
     spot: FloatArray = (underlying.spot or 0.0) * moved - escrowed
+    if not (spot > 0.0).all():
+        what = f"its cash dividends leave no price in scenario {int(np.argmin(spot))} (0 is today)."
+        raise InputError([Problem(what, underlying.symbol, "Give a dividend yield, or milder spot moves.")])
     return spot
 
 
@@ -164,33 +191,36 @@ def _european(slice_: _Slice, discount: FloatArray) -> FloatArray:
 
 def _american(slice_: _Slice) -> FloatArray:
     """Return American values [n_options, 1 + n_scenarios] per unit."""
-    rate = -np.log(slice_.discount[0]) / slice_.time if slice_.time else 0.0
-    carry = rate if _on_future(slice_.options[0]) else slice_.underlying.dividend_yield
-    shared = len(slice_.volatility) == 1
-    groups = [slice_.options] if shared else [(option,) for option in slice_.options]
+    rate = -np.log(slice_.discount) / slice_.time if slice_.time else np.zeros_like(slice_.discount)
+    carry = rate if _on_future(slice_.options[0]) else np.full_like(rate, slice_.underlying.dividend_yield)
+    calls = np.array([option.right == "call" for option in slice_.options])
+    strikes = np.array([option.strike for option in slice_.options])
+    if not slice_.paid and (rate == rate[0]).all():
+        return _from_tables(slice_, calls, strikes, rate=rate[0], carry=carry[0])
+    terms = (calls[:, None], strikes[:, None], slice_.time, slice_.volatility)
+    if not slice_.paid:
+        return american_price(*terms, spot=slice_.spot, rate=rate, dividend_yield=carry)
+    spot = slice_.spot + sum(cash * np.exp(-rate * time) for time, cash in slice_.paid)
+    return lattice_price(*terms, spot=spot, rate=rate, dividend_yield=carry, dividends=slice_.paid, steps=STEPS)
+
+
+def _from_tables(
+    slice_: _Slice, calls: npt.NDArray[np.bool_], strikes: FloatArray, *, rate: float, carry: float
+) -> FloatArray:
+    """Return American values [n_options, 1 + n_scenarios] per unit at one rate."""
+    rows = slice_.volatility
+    groups = [slice(None)] if len(rows) == 1 else [slice(n, n + 1) for n in range(len(rows))]
+    setting = {"spot": slice_.spot, "rate": rate, "dividend_yield": carry}
     values = [
-        american_values(
-            [option.right == "call" for option in group],
-            [option.strike for option in group],
-            slice_.time,
-            1.0,
-            spot=slice_.spot,
-            rate=rate,
-            dividend_yield=carry,
-            volatility_scale=volatility,
-        )
-        for group, volatility in zip(groups, slice_.volatility, strict=True)
+        american_values(calls[some], strikes[some], slice_.time, 1.0, **setting, volatility_scale=row)
+        for some, row in zip(groups, rows, strict=True)
     ]
-    return np.concatenate(values) + _of_moving_rates(slice_)
-
-
-def _of_moving_rates(slice_: _Slice) -> FloatArray | float:
-    """Return what moving rates add to the European twins; nothing when they stand still."""
-    today = np.full_like(slice_.discount, slice_.discount[0])
-    if np.array_equal(today, slice_.discount):
-        return 0.0
-    return _european(slice_, slice_.discount) - _european(slice_, today)
+    return np.concatenate(values)
 
 
 def _on_future(option: Option) -> bool:
     return isinstance(option, FutureOption)
+
+
+def _last_day(future: TreasuryFuture | ShortRateFuture) -> date:
+    return delivery_date(future) if isinstance(future, TreasuryFuture) else reference_period(future)[1]

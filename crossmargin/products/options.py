@@ -6,6 +6,7 @@ exchanges and brokers write, `delivered` says what exercise brings. Nothing here
 
 from __future__ import annotations
 
+import re
 from datetime import date, datetime
 from typing import Any, ClassVar, Literal, TypeAlias
 
@@ -23,8 +24,9 @@ SETTLES_AT = ("close", "open")
 UNDERLYING_KINDS = ("equity", "etf", "index")
 STANDARD_MULTIPLIER = 100.0
 
-_OSI_LENGTH, _OSI_ROOT = 21, 6  # root, yymmdd, C or P, strike in thousandths on eight digits
 _OSI_STRIKE = 1000.0
+_OSI = re.compile(r"(?=.{21}$)([A-Z][A-Z.]*) *([0-9]{6})([CP])([0-9]{8})")
+_OSI_YEARS = range(1969, 2069)  # what two digits tell, as strptime reads them
 
 
 @frozen(cache_hash=True)
@@ -119,7 +121,7 @@ class ListedOption:
     exercise: str = field(default="american", kw_only=True)
     settlement: str = field(default="physical", kw_only=True)
     multiplier: float = field(default=STANDARD_MULTIPLIER, kw_only=True)
-    underlying_kind: str = field(default="equity", kw_only=True)
+    underlying_kind: str = field(default="equity", kw_only=True, eq=False)  # says how, not what
     settles_at: str = field(default="close", kw_only=True)
 
     def __attrs_post_init__(self) -> None:
@@ -183,8 +185,9 @@ def osi_symbol(option: ListedOption) -> str:
     """
     thousandths = round(option.strike * _OSI_STRIKE)
     text = f"{option.underlying:<6}{option.expiry:%y%m%d}{option.right[0].upper()}{thousandths:08d}"
-    if len(text) != _OSI_LENGTH or thousandths / _OSI_STRIKE != option.strike:
-        fix = "The root has six characters at most, the strike eight digits in thousandths."
+    exact = thousandths / _OSI_STRIKE == option.strike and option.expiry.year in _OSI_YEARS
+    if not exact or not _OSI.fullmatch(text):
+        fix = "Six capital letters or points at most, eight digits of thousandths, a year from 1969 to 2068."
         raise InputError([Problem("has no OSI symbol.", option.symbol, fix)])
     return text
 
@@ -202,16 +205,17 @@ def option_from_osi(symbol: str, **terms: Any) -> ListedOption:
     >>> option_from_osi("TLT   260918P00092500").symbol
     'TLT put 92.5 2026-09-18'
     """
-    root = symbol[:_OSI_ROOT].strip()
+    fix = "Write root (6), yymmdd, C or P, strike in thousandths (8): 'TLT   260918P00092500'."
+    if not (match := _OSI.fullmatch(symbol)):
+        if symbol[:6].rstrip()[-1:].isdigit():
+            fix = "Adjusted contracts (a root ending in a digit) deliver something else and are not modelled."
+        raise InputError([Problem(f"{symbol!r} is no OSI symbol of a standard contract.", "option symbol", fix)])
+    root, day, letter, thousandths = match.groups()
+    right, strike = {"C": "call", "P": "put"}[letter], int(thousandths) / _OSI_STRIKE
     try:
-        expiry = datetime.strptime(symbol[6:12], "%y%m%d").date()  # noqa: DTZ007 - a day, not a moment
-        right, strike = {"C": "call", "P": "put"}[symbol[12:13]], int(symbol[13:]) / _OSI_STRIKE
-    except (ValueError, KeyError) as error:
-        fix = "Write root (6), yymmdd, C or P, strike in thousandths (8): 'TLT   260918P00092500'."
-        raise InputError([Problem(f"{symbol!r} is no OSI symbol.", "option symbol", fix)]) from error
-    if not root or root[-1:].isdigit() or len(symbol) != _OSI_LENGTH:
-        fix = "Adjusted contracts (a root ending in a digit) deliver something else and are not modelled."
-        raise InputError([Problem(f"{symbol!r} is no symbol of a standard contract.", "option symbol", fix)])
+        expiry = datetime.strptime(day, "%y%m%d").date()  # noqa: DTZ007 - a day, not a moment
+    except ValueError as error:
+        raise InputError([Problem(f"{symbol!r} has no day of the calendar.", "option symbol", fix)]) from error
     return ListedOption(root, right, strike, expiry, **terms)  # type: ignore[arg-type] # one of RIGHTS by the mapping
 
 

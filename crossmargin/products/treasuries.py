@@ -125,21 +125,27 @@ class TreasuryFRN:
 
 @frozen
 class TIPS:
-    """An inflation-protected Treasury security with a real `coupon`, a decimal. Its flows vary."""
+    """An inflation-protected Treasury security with a real `coupon`, a decimal. Its flows vary.
+
+    `index_ratio` is the reference index of the valuation date over that of the issue date, as the Treasury publishes
+    it for each day: principal per 1 USD of face. Left at 1, the quantity of a position is inflation-adjusted face.
+    """
 
     kind: ClassVar[str] = "tips"
     coupon: float
     maturity: date
     issue: date | None = field(default=None, kw_only=True, eq=False)
     cusip: str = field(default="", kw_only=True)
+    index_ratio: float = field(default=1.0, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         _validate(self)
 
     @property
     def symbol(self) -> str:
-        """Readable name, for example `TIPS 2.125 2035-01-15`."""
-        return _symbol("TIPS", self.coupon, self)
+        """Readable name, for example `TIPS 2.125 2035-01-15`; the index ratio is shown when it is not 1."""
+        ratio = "" if self.index_ratio == 1.0 else f" index {self.index_ratio!r}"
+        return _symbol("TIPS", self.coupon, self) + ratio
 
 
 @frozen
@@ -243,8 +249,8 @@ class RepoLeg:
 
 
 @lru_cache(maxsize=4096)  # schedules are asked for once per scenario set and once per basket
-def coupon_dates(maturity: date, after: date) -> tuple[date, ...]:
-    """Return the scheduled coupon dates strictly after `after`, up to and including `maturity`.
+def coupon_dates(maturity: date, after: date, *, months: int = _MONTHS_A_PERIOD) -> tuple[date, ...]:
+    """Return the coupon dates, every so many months, strictly after `after`, up to and including `maturity`.
 
     Examples
     --------
@@ -256,7 +262,7 @@ def coupon_dates(maturity: date, after: date) -> tuple[date, ...]:
     day = maturity
     while day > after:
         dates.append(day)
-        day = add_months(maturity, -_MONTHS_A_PERIOD * len(dates), month_end=month_end)
+        day = add_months(maturity, -months * len(dates), month_end=month_end)
     return tuple(reversed(dates))
 
 
@@ -298,14 +304,14 @@ def cash_flows(product: TreasurySecurity | Repo | ReverseRepo, after: date) -> C
     if isinstance(product, Repo | ReverseRepo):
         return _repo_flows(product, after)
     if isinstance(product, TreasuryNote | TreasuryBond):
-        return _coupon_flows(product, after)
+        return coupon_flows(product, after)
     if isinstance(product, TreasuryBill | STRIPS):
         return ((product.maturity, 1.0),) if product.maturity > after else ()
     raise InputError([_not_fixed(product)])
 
 
-def accrued_interest(security: TreasuryNote | TreasuryBond, on: date) -> float:
-    """Return the interest accrued to a settlement date, per 1 USD of face.
+def accrued_interest(security: TreasuryNote | TreasuryBond | TIPS, on: date) -> float:
+    """Return the interest accrued to a settlement date, per 1 USD of face; real, before the index ratio, for TIPS.
 
     Actual/actual: the half-yearly coupon times the days since the last scheduled coupon date over the days of
     the coupon period. Zero on a coupon date, before `issue`, and from maturity on.
@@ -381,7 +387,8 @@ def years_between(start: date, end: date) -> float:
     return whole + (anniversary - start).days / (anniversary - before).days
 
 
-def _coupon_flows(security: TreasuryNote | TreasuryBond, after: date) -> CashFlows:
+def coupon_flows(security: TreasuryNote | TreasuryBond | TIPS, after: date) -> CashFlows:
+    """Return half-yearly coupons and principal after a date, per 1 USD of face; real, before any index, for TIPS."""
     start = after if security.issue is None else max(after, security.issue)
     half = security.coupon / _COUPONS_A_YEAR
     flows = [(day, half) for day in coupon_dates(security.maturity, start)]
@@ -430,6 +437,8 @@ def _validate(security: TreasurySecurity) -> None:
     if dated and issue is not None and security.maturity <= issue:
         what = f"maturity {security.maturity} is not after issue {issue}."
         problems.add(what, where=f"{where} maturity", fix="Check that the dates are not exchanged.")
+    if isinstance(security, TIPS):
+        fields.is_positive(problems, security.index_ratio, f"{where} index_ratio")
     problems.raise_if_any()
 
 

@@ -1,0 +1,17 @@
+"""Which function of the library answers which family of worked cases.
+
+`FAMILIES` maps the name of a family to a function from a case's `inputs` to its results, in the vocabulary of the case.
+A function here only renames fields: the rule itself stands where a user would look for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from crossmargin.worked import core, securities, strategy
+from crossmargin.worked.core import Family
+
+__all__ = ["FAMILIES", "Family"]
+
+FAMILIES: Mapping[str, Family] = MappingProxyType({**core.FAMILIES, **securities.FAMILIES, **strategy.FAMILIES})

@@ -1,0 +1,90 @@
+"""Warming up: every kernel, compiled once and loaded afterwards, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import crossmargin
+from crossmargin.cli import main
+from crossmargin.warmup import Warmup
+
+ROOT = Path(__file__).resolve().parents[1]
+INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
+KERNELS = ROOT / "crossmargin" / "kernels"
+READER = """
+import sys
+import numpy as np
+from crossmargin.kernels._jit import kernel
+
+@kernel("f8(f8[::1], i8)")
+def read(values, place):
+    return values[place]
+
+try:
+    read(np.zeros(2), 2 if sys.argv[1] == "outside" else 1)
+    print("read", end=" ")
+except IndexError:
+    print("refused", end=" ")
+print(read.stats.cache_path, bool(read.stats.cache_hits))
+"""
+
+
+def process(*arguments, **environment):
+    """What a fresh Python prints."""
+    variables = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=variables, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
+def warmed(**environment):
+    return json.loads(process("-m", "crossmargin", "warmup", "--json", **environment))
+
+
+def written_kernels():
+    return sum(path.read_text(encoding="utf-8").count("\n@kernel(") for path in KERNELS.glob("*.py"))
+
+
+@pytest.mark.compiled
+def test_every_kernel_is_compiled_once_and_loaded_afterwards(tmp_path):
+    first, second = (warmed(NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2))
+    assert first["kernels"] == first["compiled"] == written_kernels()
+    assert (second["kernels"], second["compiled"]) == (first["kernels"], 0)
+    assert second["seconds"] < first["seconds"]
+
+
+def test_a_second_call_finds_everything_done():
+    first, second = crossmargin.warmup(), crossmargin.warmup()
+    assert second.seconds < 0.5
+    assert (second.kernels, second.compiled) == (first.kernels, first.compiled)
+    assert first.kernels == (0 if INTERPRETED else written_kernels())
+
+
+def test_no_kernels_to_make_ready():
+    assert warmed(NUMBA_DISABLE_JIT="1")["kernels"] == 0
+    assert "plain Python" in str(Warmup(0.1, 0, 0))
+
+
+def test_the_command_says_what_it_did(capsys):
+    assert main(["warmup"]) == 0
+    assert "kernels" in capsys.readouterr().out
+    assert str(Warmup(1.25, 12, 5)) == "12 kernels ready in 1.25 s: 5 compiled, 7 loaded"
+
+
+@pytest.mark.compiled
+def test_bounds_are_checked_on_request_and_such_code_has_a_folder_of_its_own(tmp_path):
+    script = tmp_path / "reader.py"
+    script.write_text(READER, encoding="utf-8")
+
+    def run(check, place):
+        return process(str(script), place, NUMBA_CACHE_DIR=str(tmp_path), NUMBA_BOUNDSCHECK=check).split()
+
+    quick, inside, outside = run("0", "inside"), run("1", "inside"), run("1", "outside")
+    assert [quick[0], inside[0], outside[0]] == ["read", "read", "refused"]
+    assert quick[1] != inside[1] == outside[1]
+    assert [quick[2], inside[2], outside[2]] == ["False", "False", "True"]
