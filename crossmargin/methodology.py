@@ -15,7 +15,7 @@ import numpy as np
 from attrs import frozen
 
 from crossmargin.market import FloatArray, Market
-from crossmargin.parameters import Read
+from crossmargin.parameters import Read, Reader
 from crossmargin.pnl import PnL, can_revalue
 from crossmargin.portfolio import Portfolio, Position
 from crossmargin.products.treasuries import (
@@ -63,6 +63,11 @@ class Inputs:
         if not held:
             return np.zeros(0)
         return self.pnl[spec].pooled([p.product for p in held], [p.quantity for p in held])
+
+
+def historical_scenarios(p: Reader) -> ScenarioSpec:
+    """Return the look-back with the stress period, over the horizon that a methodology's parameters state."""
+    return ScenarioSpec("historical", p.horizon_days, p.lookback_years, p.stress_period)
 
 
 def tail_charge(name: str, pnl: FloatArray, measure: TailMeasure, reads: tuple[Read, ...]) -> Line:

@@ -12,7 +12,14 @@ from collections.abc import Mapping
 
 from crossmargin.accounts import Registration
 from crossmargin.eligibility import Test
-from crossmargin.methodology import Inputs, haircut_charge, security_exposures, tail_charge, unmodelled
+from crossmargin.methodology import (
+    Inputs,
+    haircut_charge,
+    historical_scenarios,
+    security_exposures,
+    tail_charge,
+    unmodelled,
+)
 from crossmargin.parameters import Reader
 from crossmargin.pnl import can_revalue
 from crossmargin.portfolio import Pool
@@ -30,13 +37,7 @@ TESTS: Mapping[str, Test] = {
 
 def scenarios(p: Reader) -> tuple[ScenarioSpec, ...]:
     """Return the historical scenarios of the common model."""
-    spec = ScenarioSpec(
-        "historical",
-        horizon_days=p.horizon_days,
-        lookback_years=p.lookback_years,
-        stress_period=p.stress_period,
-    )
-    return (spec,)
+    return (historical_scenarios(p),)
 
 
 def requirement(pool: Pool, siloed: Line, inputs: Inputs, p: Reader) -> Line:

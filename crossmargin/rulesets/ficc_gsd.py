@@ -15,6 +15,7 @@ from datetime import date
 from crossmargin.methodology import (
     Inputs,
     haircut_charge,
+    historical_scenarios,
     row_of,
     security_exposures,
     tail_charge,
@@ -45,13 +46,7 @@ OTHER_CHARGES = {
 
 def scenarios(p: Reader) -> tuple[ScenarioSpec, ...]:
     """Return the historical scenarios of the VaR Charge."""
-    spec = ScenarioSpec(
-        "historical",
-        horizon_days=p.horizon_days,
-        lookback_years=p.lookback_years,
-        stress_period=p.stress_period,
-    )
-    return (spec,)
+    return (historical_scenarios(p),)
 
 
 def requirement(pool: Pool, inputs: Inputs, p: Reader) -> Line:
