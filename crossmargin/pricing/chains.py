@@ -165,7 +165,7 @@ def implied_forwards(
         European; only strikes where call and put both have a bid are used. For American options parity is an
         inequality: give `discounts` and a narrow band, 0.02, near the money.
     band : float
-        Strikes are used when |ln(strike / forward)| is at most this, the forward being that of the strike where
+        Strikes are used when ln(strike / forward) is at most this in size, the forward being that of the strike where
         call and put cost nearly the same. Far strikes are quoted wide and add noise, not information.
     discounts : mapping of date to float, optional
         Discount factors known from elsewhere; at the expiries it names only the forward is fitted.

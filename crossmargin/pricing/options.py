@@ -30,8 +30,6 @@ from crossmargin.scenarios import ScenarioSet
 from crossmargin.underlyings import Underlying
 
 Option: TypeAlias = FutureOption | ListedOption
-Curves: TypeAlias = tuple[FloatArray, FloatArray]
-"""Knots [n_knots] in years, zero rates [n_knots, 1 + n_scenarios], the first of them today's."""
 
 STEPS = 400  # of the lattice: 5e-3 on a spot of 100
 _RENAME = "Keep each underlying under its own symbol."
@@ -59,7 +57,7 @@ class _Setting:
 
     market: Market
     scenarios: ScenarioSet
-    curves: Curves
+    curves: tuple[FloatArray, FloatArray]
     futures: Mapping[TreasuryFuture | ShortRateFuture, FloatArray]
 
 
@@ -68,7 +66,7 @@ def option_values(
     market: Market,
     scenarios: ScenarioSet,
     *,
-    curves: Curves,
+    curves: tuple[FloatArray, FloatArray],
     futures: Mapping[TreasuryFuture | ShortRateFuture, FloatArray],
 ) -> dict[Product, FloatArray]:
     """Return the value of each option today and under every scenario, USD per contract, rows [1 + n_scenarios].
@@ -81,7 +79,7 @@ def option_values(
         Its `underlyings` say what each option is priced from.
     scenarios : ScenarioSet
         Needs a spot move for every underlying that is no future.
-    curves : Curves
+    curves : (array [n_knots], array [n_knots, 1 + n_scenarios])
         Knots and zero rates: today's curve and that of every scenario.
     futures : mapping
         A future -> its price in points, row [1 + n_scenarios].
