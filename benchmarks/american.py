@@ -57,8 +57,9 @@ def scenario_records(ql: Any) -> Iterator[Record]:
         return ours()
 
     share = N_OPTIONS * N_SCENARIOS / PEER_SCENARIOS
-    for task, run in (("T3 American over scenarios, by table", ours), ("T3 with tables built", anew)):
-        yield record(ql, task, (run, fast.loop(rows)), agreement, limit=TABLE_LIMIT, at_least=3000, share=share)
+    tasks = (("T3 American over scenarios, by table", ours, 1000), ("T3 with tables built", anew, 300))
+    for task, run, least in tasks:
+        yield record(ql, task, (run, fast.loop(rows)), agreement, limit=TABLE_LIMIT, at_least=least, share=share)
 
 
 def fresh_record(ql: Any) -> Record:
@@ -82,7 +83,7 @@ def lattice_record(ql: Any) -> Record:
     peer = Peer(ql, 100).loop(rows[:PEER_FRESH])
     agreement = np.abs(ours()[:PEER_FRESH] - peer()).max() / SPOT
     share = N_FRESH / PEER_FRESH
-    return record(ql, "T3c lattice, 100 steps", (ours, peer), agreement, limit=LATTICE_LIMIT, at_least=60, share=share)
+    return record(ql, "T3c lattice, 100 steps", (ours, peer), agreement, limit=LATTICE_LIMIT, at_least=40, share=share)
 
 
 def random_rows(count: int, least_vol: float = 0.08) -> list[tuple[float, ...]]:
