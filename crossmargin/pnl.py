@@ -284,7 +284,7 @@ def scenario_zero_rates(curve: ParCurve, scenarios: ScenarioSet) -> tuple[FloatA
 
 def _basis(product: Product, value: float, market: Market) -> float:
     """Return observed minus model value, USD per unit of quantity; 0 without a price and for repo."""
-    price = market.prices.get(product.symbol)
+    price = market.prices.get(product.symbol) if market.prices else None  # a symbol takes longer to write than to miss
     if price is None or isinstance(product, Repo | ReverseRepo):
         return 0.0
     if isinstance(product, TreasuryFuture | ShortRateFuture):
