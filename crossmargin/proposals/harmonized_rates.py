@@ -49,7 +49,6 @@ def requirement(pool: Pool, siloed: Line, inputs: Inputs, p: Reader) -> Line:
         What the same positions ask under today's rule-sets, USD.
     """
     model = _model(pool, inputs, p)
-    p.taken()
     capped = scaled("cap on the reduction", 1 - p.reduction_cap, siloed, reads=p.taken())
     floor = scaled("floor of the siloed requirement", p.floor_share, siloed, reads=p.taken())
     return largest("harmonized_rates requirement", [model, capped, floor])
