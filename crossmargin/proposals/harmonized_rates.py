@@ -21,7 +21,6 @@ from crossmargin.methodology import (
     unmodelled,
 )
 from crossmargin.parameters import Reader
-from crossmargin.pnl import can_revalue
 from crossmargin.portfolio import Pool
 from crossmargin.results import Line, largest, scaled, total
 from crossmargin.risk import TailMeasure
@@ -58,7 +57,7 @@ def _model(pool: Pool, inputs: Inputs, p: Reader) -> Line:
     (spec,) = scenarios(p)
     measure = TailMeasure("quantile", confidence=p.confidence, quantile_type=p.quantile_type)
     simulated = tail_charge("historical_var", inputs.pooled(pool.positions, spec), measure, p.taken())
-    others = [position for position in pool.positions if not can_revalue(position.product)]
+    others = [position for position in pool.positions if not inputs.revalued(position, spec)]
     table = p.haircuts
     exposures = security_exposures(others, inputs.as_of)
     haircuts = haircut_charge("haircut_charge", exposures, table, as_of=inputs.as_of, reads=p.taken())

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from crossmargin.worked import core, securities, strategy
+from crossmargin.worked import clearing, core, securities, span, span_files, strategy
 from crossmargin.worked.core import Family
 
 __all__ = ["FAMILIES", "Family"]
 
-FAMILIES: Mapping[str, Family] = MappingProxyType({**core.FAMILIES, **securities.FAMILIES, **strategy.FAMILIES})
+_ROOMS = (core, securities, strategy, span, span_files, clearing)
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {name: family for room in _ROOMS for name, family in room.FAMILIES.items()}
+)

@@ -7,6 +7,7 @@ from datetime import date
 
 import numpy as np
 import pytest
+from attrs import evolve
 
 from crossmargin.accounts import AccountClass
 from crossmargin.errors import InputError, NotInForce
@@ -18,6 +19,7 @@ from crossmargin.portfolio import Pool, Position
 from crossmargin.registry import rules
 from crossmargin.rulesets import cme_rates_futures as cme
 from crossmargin.scenarios import ScenarioSet
+from crossmargin.underlyings import Underlying
 from tests.properties.strategies import AS_OF, NOTE_7, OPTION, SR3, STRESS, ZN, ZQ, ZT, book, history, market
 
 RULES = rules("cme_rates_futures")
@@ -70,14 +72,14 @@ def test_each_tail_is_taken_on_its_own_scenarios_and_of_the_netted_pool():
 
 
 def test_a_gain_on_one_side_never_pays_for_the_other():
-    found = cme.base_charge(pool((ZN, 1.0)), inputs({ZN: [10.0, 20.0]}, {ZN: STORM}), RULES.at(AS_OF))
+    found = cme.requirement(pool((ZN, 1.0)), inputs({ZN: [10.0, 20.0]}, {ZN: STORM}), RULES.at(AS_OF))
     assert found.part("historical_var").value == 0.0
     assert found.value == pytest.approx(0.25 * 2_000)
 
 
 @pytest.mark.parametrize("contracts", [0.0, 1e-9, 1e9])
 def test_size_runs_through(contracts):
-    found = cme.base_charge(pool((ZN, contracts)), inputs({ZN: CALM}, {ZN: STORM}), RULES.at(AS_OF))
+    found = cme.requirement(pool((ZN, contracts)), inputs({ZN: CALM}, {ZN: STORM}), RULES.at(AS_OF))
     assert found.value == pytest.approx(1_100 * contracts)
 
 
@@ -165,18 +167,29 @@ def test_an_option_is_a_visible_gap_and_the_figure_partial():
     assert with_option.total() == without.total()
     gaps = [line for _, line in with_option.not_modelled() if OPTION.symbol in line.name]
     assert gaps
-    assert all("not modelled" in line.note for line in gaps)
+    assert all("is not known" in line.note for line in gaps)
     assert with_option.partial
+
+
+def test_an_option_with_a_volatility_is_margined_with_its_future():
+    told = evolve(market(), underlyings={ZN.symbol: Underlying(ZN.symbol, 0.06)})
+    covered = margin(book(*pool((ZN, 10.0), (OPTION, -10.0)).positions), told)
+    outright = margin(book(*pool((ZN, 10.0)).positions), told)
+    assert 0.0 < covered.total() < outright.total()
+    assert not [line for _, line in covered.not_modelled() if OPTION.symbol in line.name]
 
 
 def test_the_charges_with_no_public_table_are_lines():
     found = cme.requirement(pool((ZN, 1.0)), inputs({ZN: CALM}, {ZN: STORM}), RULES.at(AS_OF))
-    assert {line.name for line in found.walk() if line.how == "not_modelled"} == set(cme.OTHER_CHARGES)
+    assert {line.name for line in found.walk() if line.how == "not_modelled"} == {
+        "liquidity_charge",
+        "concentration_charge",
+    }
 
 
 def test_it_margins_treasuries_too_for_the_both_legs_calculation():
     of = inputs({ZN: [-800.0, 0.0], NOTE_7: [0.008, 0.0]}, {ZN: [-2_000.0, 0.0], NOTE_7: [0.019, 0.0]})
-    found = cme.base_charge(pool((ZN, 1.0), (NOTE_7, 100_000.0)), of, RULES.at(AS_OF))
+    found = cme.requirement(pool((ZN, 1.0), (NOTE_7, 100_000.0)), of, RULES.at(AS_OF))
     assert found.value == pytest.approx(0.25 * 100)
 
 

@@ -25,6 +25,7 @@ from crossmargin.products import (
     TreasuryNote,
 )
 from crossmargin.registry import rules
+from crossmargin.results import Line
 from crossmargin.rulesets import ficc_gsd
 from crossmargin.scenarios import ScenarioSet
 from tests.properties.strategies import (
@@ -275,6 +276,88 @@ def test_before_the_first_value_the_rules_are_not_in_force():
 
 
 def test_every_parameter_read_is_on_the_figure():
-    report = margin(book(*held((NOTE_7, 1e6), (BILL, 1e6))), market())
+    told = RULES.with_values(because="a member's own record", member_records=[RECORD], impact_table=IMPACT)
+    report = margin(book(*held((NOTE_7, 1e6), (BILL, 1e6))), market(), rules=[told])
     read = {read.name for read in report.reads() if read.rule == "ficc_gsd"}
     assert read == set(RULES.parameters)
+
+
+# ----------------------------------------------------------------------------------------- charges of a member's record
+
+RECORD = {
+    "owner": "ALPHA",
+    "cycle_var_charges": [4.0, 8.0, 6.0, 14.0],
+    "deficiencies": [1.0, 9.0, 5.0, 2.0],
+    "backtest_days": 250,
+    "capital": 100.0,
+    "noon_var_charge": 1_500.0,
+}
+IMPACT = [
+    {
+        "bucket": "5-10 years",
+        "kinds": ["treasury_note"],
+        "from_years": 5.0,
+        "to_years": 10.0,
+        "impact": 2e-4,
+        "power": 1.0,
+    }
+]
+LOSS = {NOTE_7: [-0.001] * 10}
+
+
+def charged(**overlaid):
+    return requirement((NOTE_7, 1e6), of=inputs(LOSS), floor_share=0.0, **overlaid)
+
+
+def test_charges_of_the_members_own_record():
+    found = charged(member_records=[RECORD], differential_decay=0.5, differential_multiplier=2.0)
+    assert found.part("var_charge").amount == pytest.approx(1_000.0)
+    assert found.part("portfolio_differential").amount == pytest.approx(
+        2.0 * (0.5 * (0.5 * 4.0 + 0.5 * 0.0) + 0.5 * 8.0)
+    )
+    assert found.part("backtesting_charge").amount == 2.0  # coverage 98.4 %, third of 9, 5, 2, 1
+    assert found.part("excess_capital_premium").amount == pytest.approx(900.0 * 2.0)  # ratio 10, capped
+    assert found.part("intraday_supplemental").amount == pytest.approx(500.0)
+
+
+@pytest.mark.parametrize(
+    "other", [{"owner": "BETA"}, {"owner": "ALPHA", "firm": "ELSE"}, {"owner": "ALPHA", "account_class": "PROPRIETARY"}]
+)
+def test_the_record_of_another_portfolio_charges_nothing(other):
+    assert charged(member_records=[{**RECORD, **other}]).amount == charged().amount
+
+
+def test_without_a_record_the_charges_are_gaps_and_with_a_part_of_it_only_the_rest():
+    named = {line.name for line in charged().walk() if line.how == "not_modelled"}
+    assert {"portfolio_differential", "backtesting_charge", "excess_capital_premium", "intraday_supplemental"} <= named
+    some = charged(member_records=[{"owner": "ALPHA", "capital": 1e9}])
+    assert some.part("excess_capital_premium").amount == 0.0
+    assert some.part("backtesting_charge").how == "not_modelled"
+
+
+def test_the_margin_proxy_takes_the_place_of_the_model():
+    found = charged(member_records=[{"owner": "ALPHA", "margin_proxy": 777.0}])
+    assert found.part("var_charge").amount == 777.0
+    assert "simulated_var" not in {line.name for line in found.walk()}
+
+
+@pytest.mark.parametrize(
+    ("as_of", "days"), [(date(2026, 7, 2), 1), (date(2026, 7, 1), 0), (date(2026, 7, 10), 0), (date(2025, 12, 24), 1)]
+)
+def test_the_day_before_a_holiday_asks_for_a_day_more(as_of, days):
+    charge = ficc_gsd._holiday_charge(Line("var_charge", 900.0), as_of, reader())
+    assert charge.amount == pytest.approx(900.0 * (math.sqrt((3 + days) / 3) - 1))
+
+
+def test_liquidity_is_charged_once_impact_is_a_share_of_the_var_of_a_day():
+    one_day = 1_000.0 / math.sqrt(3)
+    assert charged(impact_table=IMPACT).part("margin_liquidity_adjustment").amount == 0.0  # 200 of 577: below 0.4
+    dear = [{**IMPACT[0], "impact": 2.4e-4}]
+    assert charged(impact_table=dear).part("margin_liquidity_adjustment").amount == pytest.approx(240.0)
+    assert 200 < 0.4 * one_day < 240
+
+
+def test_sensitivities_say_nearly_what_repricing_says():
+    line = margin(book(*held((NOTE_7, 1e6), (BOND, -2e5))), market()).requirements[0].line.part("simulated_var")
+    assert line.memo[0].amount == pytest.approx(line.amount, rel=0.02)
+    assert line.memo[0].amount != line.amount
