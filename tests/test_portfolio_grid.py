@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin.errors import InputError
+from crossmargin.pricing.implied import QuoteStatus
 from crossmargin.pricing.portfolio_grid import (
     LEAST_VOLATILITY,
     GridModel,
@@ -19,7 +20,9 @@ from crossmargin.pricing.portfolio_grid import (
     grid_moves,
     grid_pnl,
     grid_values,
+    select_series,
     series_volatility,
+    solve_volatility,
 )
 
 BLACK_SCHOLES = GridModel(rate=0.03, dividend_yield=0.01, american=False)
@@ -235,3 +238,64 @@ def test_a_requirement_of_nothing_or_of_no_number_is_refused():
 )
 def test_the_overlay_applies_inside_a_wider_range(no_return, expected, standard, shock):
     assert concentration_shock(no_return, expected, standard) == shock
+
+
+# -- prices that imply no volatility, and cash dividends
+
+
+@pytest.mark.parametrize("model", [BLACK_SCHOLES, LATTICE, SOLVER])
+def test_volatilities_are_solved_or_say_why_not(model):
+    series = OptionSeries(
+        is_call=[True] * 4,
+        strike=[80.0, 110.0, 80.0, 80.0],
+        expiry_time=[0.5, 0.5, 0.5, 0.0],
+        price=[15.0, 4.0, 101, 20],
+    )
+    found = solve_volatility(series, 100.0, model)
+    names = [QuoteStatus(int(status)).name for status in found.status]
+    assert names == ["BELOW_INTRINSIC", "SOLVED", "ABOVE_MAXIMUM", "NO_TIME_VALUE"]
+    assert np.isnan(found.volatility).tolist() == [True, False, True, False]
+    assert found.volatility[3] == 0.0
+    alone = series_volatility(select_series(series, [1]), 100.0, model)
+    assert found.volatility[1] == pytest.approx(alone[0], rel=1e-9)
+    rows = [where for where, _ in problems_of(series_volatility, series, 100.0, model)]
+    assert rows == ["price, row 0", "price, row 2"]
+
+
+def test_series_without_time_ask_no_model():
+    found = solve_volatility(option(time=0.0, price=3.0), 100.0, SOLVER)
+    assert found.volatility.tolist() == [0.0]
+
+
+@pytest.mark.parametrize("american", [False, True])
+def test_cash_dividends_lower_the_spot_that_moves(american):
+    paid = GridModel(rate=0.03, american=american, steps=200, dividends=[(0.25, 2.0)])
+    plain = GridModel(rate=0.03, american=False, steps=200)
+    net = 100.0 - 2.0 * math.exp(-0.03 * 0.25)
+    assert float(paid.net(100.0)) == pytest.approx(net)
+    with_cash, without = (
+        float(grid_values(option(time=0.5), [0.2], spot=[spot], model=model)[0, 0])
+        for spot, model in ((100.0, paid), (net, plain))
+    )
+    assert with_cash >= without - 1e-9
+    assert with_cash == pytest.approx(without, abs=0.3 if american else 1e-9)
+
+
+def test_the_formula_and_the_lattice_agree_on_cash_dividends():
+    formula, lattice = (
+        grid_values(
+            option(time=0.5),
+            [0.2],
+            spot=[90.0, 110.0],
+            model=GridModel(rate=0.03, american=False, dividends=[(0.25, 2.0)], steps=steps),
+        )
+        for steps in (None, 2000)
+    )
+    assert formula == pytest.approx(lattice, abs=5e-3)
+
+
+def test_american_options_with_cash_dividends_need_no_steps():
+    model = GridModel(rate=0.03, dividends=[(0.25, 2.0)])
+    values = grid_values(option(time=0.5), [0.2], spot=[100.0], model=model)
+    again = series_volatility(option(time=0.5, price=float(values[0, 0])), 100.0, model)
+    assert again == pytest.approx([0.2], rel=1e-9)

@@ -18,12 +18,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from crossmargin.errors import Problems
 from crossmargin.pricing.european import EuropeanBook, european_values, forwards, refuse_numbers
-from crossmargin.pricing.implied import QuoteStatus, implied_volatility, implied_volatility_by_pricer
+from crossmargin.pricing.implied import (
+    ImpliedVolatilities,
+    QuoteStatus,
+    implied_volatility,
+    implied_volatility_by_pricer,
+)
+from crossmargin.records import as_tuple
 
 FloatArray: TypeAlias = NDArray[np.float64]
 BoolArray: TypeAlias = NDArray[np.bool_]
 
 LEAST_VOLATILITY, GREATEST_VOLATILITY = 1e-3, 10.0  # a year, between which a model is asked
+DIVIDEND_STEPS = 400  # of the lattice for American options with cash dividends: 5e-3 on a spot of 100
 REFUSED = "These options cannot be placed on a grid"
 REASONS = {
     QuoteStatus.BELOW_INTRINSIC: "below what the model gives without volatility",
@@ -52,12 +59,26 @@ class GridModel:
     steps : int or None
         Time steps of the lattice of Cox, Ross and Rubinstein. None: no lattice; Black and Scholes's formula for
         European options, the boundary solver for American ones.
+    dividends : iterable of (years, amount)
+        Cash per unit up to expiry, known today: the spot less its present value is what moves. American options then
+        need a lattice and get one of `DIVIDEND_STEPS` unless `steps` says otherwise.
     """
 
     rate: float
     dividend_yield: float = 0.0
     american: bool = True
     steps: int | None = None
+    dividends: tuple[tuple[float, float], ...] = field(default=(), converter=as_tuple)
+
+    @property
+    def closed_form(self) -> bool:
+        """Whether Black and Scholes's formula answers."""
+        return self.steps is None and not self.american
+
+    def net(self, spot: ArrayLike) -> FloatArray:
+        """Return the spot [...] less the present value of the cash dividends."""
+        paid = sum(amount * float(np.exp(-self.rate * years)) for years, amount in self.dividends)
+        return np.asarray(np.asarray(spot, dtype=np.float64) - paid)
 
 
 @frozen(kw_only=True, eq=False)
@@ -198,22 +219,41 @@ def series_volatility(series: OptionSeries, spot: float, model: GridModel) -> Fl
     InputError
         Naming every series whose price implies no volatility, and why.
     """
-    out = np.zeros(len(series.strike))
+    found = solve_volatility(series, spot, model)
+    _refuse_unsolved(series, found.status)
+    return found.volatility
+
+
+def solve_volatility(series: OptionSeries, spot: float, model: GridModel) -> ImpliedVolatilities:
+    """Return volatility and status [n_series] of every price: as `series_volatility`, but refusing none.
+
+    A price without time value has the least volatility (0 without time left), one that implies none has NaN.
+
+    Examples
+    --------
+    >>> calls = OptionSeries(is_call=[True] * 2, strike=[90.0] * 2, expiry_time=[1.0] * 2, price=[10.0, 9.0])
+    >>> found = solve_volatility(calls, 100.0, GridModel(rate=0.0))
+    >>> found.volatility, QuoteStatus(found.status[1]).name
+    (array([0.001,   nan]), 'BELOW_INTRINSIC')
+    """
+    volatility = np.zeros(len(series.strike))
+    status = np.full(len(volatility), QuoteStatus.NO_TIME_VALUE, dtype=np.int8)
     alive = np.flatnonzero(series.expiry_time > 0.0)
     if not len(alive):
-        return out
-    ask = series if len(alive) == len(out) else _select(series, alive)
-    if model.steps is None and not model.american:
-        forward, discount = forwards(spot, ask.expiry_time, rate=model.rate, dividend_yield=model.dividend_yield)
+        return ImpliedVolatilities(volatility, status)
+    ask = series if len(alive) == len(volatility) else select_series(series, alive)
+    if model.closed_form:
+        rates = {"rate": model.rate, "dividend_yield": model.dividend_yield}
+        forward, discount = forwards(model.net(spot), ask.expiry_time, **rates)
         terms = {"discount": discount, "is_call": ask.is_call}
         found = implied_volatility(ask.price, forward, ask.strike, ask.expiry_time, **terms)
     else:
         pricer = partial(_early_exercise_values, ask, spot=spot, model=model)
         bounds = {"lowest": LEAST_VOLATILITY, "highest": GREATEST_VOLATILITY}
         found = implied_volatility_by_pricer(ask.price, pricer, **bounds)
-    _refuse_unsolved(ask, found.status, alive)
-    out[alive] = np.where(found.solved, found.volatility, LEAST_VOLATILITY)
-    return out
+    status[alive] = found.status
+    volatility[alive] = np.where(found.status == QuoteStatus.NO_TIME_VALUE, LEAST_VOLATILITY, found.volatility)
+    return ImpliedVolatilities(volatility, status)
 
 
 def grid_values(series: OptionSeries, volatility: ArrayLike, *, spot: ArrayLike, model: GridModel) -> FloatArray:
@@ -234,10 +274,10 @@ def grid_values(series: OptionSeries, volatility: ArrayLike, *, spot: ArrayLike,
     array([[16.666667]])
     """
     spots, vol = _floats(spot), _floats(volatility)
-    if model.steps is not None or model.american:
+    if not model.closed_form:
         return _early_exercise_values(series, vol[:, None], spot=spots, model=model)
     rates = {"rate": model.rate, "dividend_yield": model.dividend_yield}
-    forward, discount = forwards(spots, series.expiry_time[:, None], **rates)
+    forward, discount = forwards(model.net(spots), series.expiry_time[:, None], **rates)
     rows, flat = np.arange(len(vol)), (1, len(spots))
     return european_values(
         EuropeanBook(
@@ -263,24 +303,26 @@ def _early_exercise_values(series: OptionSeries, volatility: FloatArray, *, spot
     if volatility.ndim == 2:
         columns = (columns[0][:, None], columns[1][:, None], columns[2][:, None])
     rates = {"spot": spot, "rate": model.rate, "dividend_yield": model.dividend_yield}
-    if model.steps is None:
+    if model.steps is None and not model.dividends:
         return american_price(*columns, volatility, **rates)
-    return lattice_price(*columns, volatility, steps=model.steps, american=model.american, **rates)
+    lattice = partial(lattice_price, steps=model.steps or DIVIDEND_STEPS, american=model.american)
+    return lattice(*columns, volatility, dividends=model.dividends, **rates)
 
 
-def _select(series: OptionSeries, rows: Any) -> OptionSeries:
+def select_series(series: OptionSeries, rows: Any) -> OptionSeries:
+    """Return the series in `rows`, a mask [n_series] or indices."""
     names = ("is_call", "strike", "expiry_time", "price")
     return OptionSeries(**{name: getattr(series, name)[rows] for name in names})
 
 
-def _refuse_unsolved(series: OptionSeries, status: Any, rows: Any) -> None:
+def _refuse_unsolved(series: OptionSeries, status: Any) -> None:
     """Refuse prices that imply no volatility; one without time value is no error."""
     problems = Problems()
-    for at, row in enumerate(rows):
-        reason = REASONS.get(QuoteStatus(int(status[at])))
+    for row, each in enumerate(status):
+        reason = REASONS.get(QuoteStatus(int(each)))
         if reason:
-            right = "call" if series.is_call[at] else "put"
-            what = f"the {right} at {series.strike[at]:g} has the price {series.price[at]:g}, {reason}."
+            right = "call" if series.is_call[row] else "put"
+            what = f"the {right} at {series.strike[row]:g} has the price {series.price[row]:g}, {reason}."
             fix = "Check price, strike, time, rate and dividend yield; a stale quote is best replaced."
             problems.add(what, where=f"price, row {row}", fix=fix)
     problems.raise_if_any(REFUSED)

@@ -1,10 +1,10 @@
 """SEC net capital deductions ("haircuts") on a dealer's own positions, 17 CFR 240.15c3-1 and 15c3-1a.
 
-Call `government_deduction`, `equity_deduction`, `concentrated_position`, `market_maker_account` or, for options
-revalued elsewhere, `grid_charge` at the moves of `grid_moves`. Each answers in lines that explain themselves. These are
-deductions from the firm's capital, not margin: nobody receives them, and they never add to a requirement. Corporate and
-municipal debt, hedged debt, aged fails and the reserve formula are not here. As the rule-set of a pool this one shows
-every position as not modelled.
+Call `requirement` with a pool of the firm's own positions, or one deduction alone: `government_deduction`,
+`equity_deduction`, `concentrated_position`, `market_maker_account`, `grid_charge`. Each answers in lines that explain
+themselves. These are deductions from the firm's capital, not margin: nobody receives them, they never add to a
+requirement, and no regime of the library draws a pool for them. Corporate and municipal debt, hedged debt, repo
+deficits, futures, aged fails and the reserve formula are not here.
 """
 
 from __future__ import annotations
@@ -14,16 +14,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from attrs import field, frozen
+from attrs import evolve, frozen
 
+from crossmargin.class_groups import ClassGroup, Grid, by_class, class_groups
 from crossmargin.errors import InputError, Problem, Problems, suggestion
 from crossmargin.methodology import Inputs, unmodelled
+from crossmargin.offset_groups import class_charge, offset_charge
 from crossmargin.parameters import Reader
-from crossmargin.portfolio import Pool
+from crossmargin.pnl import revalue
+from crossmargin.portfolio import Pool, Position
+from crossmargin.products import Product
 from crossmargin.products.calendars import add_months
-from crossmargin.records import as_tuple
-from crossmargin.results import Line, largest, scaled, smallest, total
-from crossmargin.scenarios import ScenarioSpec
+from crossmargin.products.equities import ETF, SecurityFuture, Stock, ticker_of
+from crossmargin.products.lifetime import expiry_of
+from crossmargin.products.options import ListedOption
+from crossmargin.products.treasuries import TIPS, TREASURY_SECURITIES
+from crossmargin.results import Line, largest, not_modelled, scaled, smallest, total
+from crossmargin.scenarios import ScenarioSpec, grid_scenarios
 
 Row = Mapping[str, Any]
 
@@ -35,26 +42,6 @@ class GovernmentPosition:
     maturity_months: float
     long_market_value: float = 0.0
     short_market_value: float = 0.0
-
-
-@frozen
-class ClassGroup:
-    """Everything on one underlying, revalued on the grid.
-
-    Parameters
-    ----------
-    name, kind : str
-        The underlying, and which row of the grid's ranges it takes: `equity`, `broad_index` and so on.
-    pnl : iterable of float
-        Gain > 0 at each of the moves of `grid_moves`, in that order, USD.
-    contract_units : float
-        Option contracts, long and short alike counted as positive, times their multiplier.
-    """
-
-    name: str
-    kind: str
-    pnl: tuple[float, ...] = field(converter=as_tuple)
-    contract_units: float = 0.0
 
 
 # -------------------------------------------------------------------------------------------- government securities
@@ -226,17 +213,15 @@ def grid_moves(kind: str, p: Reader) -> tuple[float, ...]:
     >>> [round(move, 4) for move in moves]
     [-0.08, -0.064, -0.048, -0.032, -0.016, 0.012, 0.024, 0.036, 0.048, 0.06]
     """
-    row = _row_of_kind(kind, p.valuation_ranges)
-    count = p.valuation_points_each_side
-    steps = range(1, count + 1)
-    return (*(-row["down"] * step / count for step in reversed(steps)), *(row["up"] * step / count for step in steps))
+    return tuple(_grid(p).moves(kind).tolist())
 
 
 def grid_charge(groups: Sequence[ClassGroup], p: Reader) -> Line:
     """Return the deduction on options and what hedges them, for class groups of one kind, USD.
 
-    The largest loss over the points, where a share of the gains of some groups offsets the losses of others; but not
-    less than an amount for each option contract.
+    The largest loss over the points, but not less than an amount for each option contract. Where the kind has an
+    offset, that share of the gains of some groups offsets the losses of others at the same point; without one the
+    groups add up.
 
     References
     ----------
@@ -246,31 +231,123 @@ def grid_charge(groups: Sequence[ClassGroup], p: Reader) -> Line:
     --------
     >>> from crossmargin.registry import rules
     >>> p = rules("sec_haircuts").at(date(2026, 7, 1))
-    >>> grid_charge([ClassGroup("XYZ", "equity", [-500.0, *[0.0] * 9], 200.0)], p).value
+    >>> grid_charge([ClassGroup("XYZ", "equity", [-500.0, *[0.0] * 9], contract_units=200.0)], p).value
     500.0
     """
     if not groups:
         return Line("deduction on options", 0.0)
-    moves = _check_groups(groups, p)
-    offset = _row_of_kind(groups[0].kind, p.valuation_offsets)["offset"]
-    points = [_point(f"at {move:+.2%}", number, groups, offset) for number, move in enumerate(moves)]
-    units = Line("contracts times multiplier", math.fsum(group.contract_units for group in groups), unit="unit")
-    least = scaled("minimum", p.valuation_minimum, units)
-    return largest("deduction on options", [largest("largest loss", points), least], reads=p.taken())
+    _check_groups(groups, p)
+    kind = groups[0].kind
+    offset = _row_of_kind(kind, p.valuation_offsets)["offset"]
+    charges = [class_charge(group, p.valuation_minimum) for group in groups]
+    if offset:
+        charges = [offset_charge(f"classes of kind {kind}", charges, offset)]
+    return total("deduction on options", [charge.line for charge in charges], reads=p.taken())
+
+
+def _grid(p: Reader) -> Grid:
+    return Grid(ranges=p.valuation_ranges, points_each_side=p.valuation_points_each_side)
 
 
 # ---------------------------------------------------------------------------------------------- as a pool's rule-set
 
 
 def scenarios(_p: Reader) -> tuple[ScenarioSpec, ...]:
-    """Return no scenarios: the deductions are tables."""
+    """Return no scenarios: the deductions are tables and a grid."""
     return ()
 
 
-def requirement(pool: Pool, _inputs: Inputs, _p: Reader) -> Line:
-    """Return the pool's positions, each as not modelled: capital of the firm is no margin of a pool."""
-    why = "a deduction from the firm's net capital, not margin of a pool"
-    return total("sec_haircuts requirement", unmodelled(pool.positions, why))
+def requirement(pool: Pool, inputs: Inputs, p: Reader) -> Line:
+    """Return the deduction from the firm's net capital for a pool of its own positions, USD: no margin of anybody's.
+
+    Governments at today's value by maturity; stock and funds of classes without options by the equity deduction, with
+    what undue concentration adds; everything in a class with options or security futures by the valuation grid.
+
+    References
+    ----------
+    17 CFR 240.15c3-1(c)(2)(vi)(A), (J) and (M); 240.15c3-1a.
+    """
+    name, note = "sec_haircuts deduction", "a deduction from the firm's net capital, not margin"
+    if pool.account_class.origin != "house":
+        return total(name, unmodelled(pool.positions, "a customer's position, not the firm's own"), note=note)
+    governments = _governments(pool.positions, inputs)
+    classes = by_class(pool.positions, inputs)
+    hedged = {each: mine for each, mine in classes.items() if any(_derivative(held.product) for held in mine)}
+    outright = [held for each, mine in classes.items() if each not in hedged for held in mine]
+    options = [held for mine in hedged.values() for held in mine]
+    done = {held.id for held in (*governments, *outright, *options)}
+    others = [held for held in pool.positions if held.id not in done]
+    lines = [
+        government_deduction(governments.values(), p),
+        *_equities(pool, outright, inputs, p),
+        *_options(options, inputs, p),
+        *unmodelled(others, "no deduction for this product here"),
+    ]
+    return total(name, lines, note=note)
+
+
+def _derivative(product: Product) -> bool:
+    return isinstance(product, ListedOption | SecurityFuture)
+
+
+def _governments(positions: Iterable[Position], inputs: Inputs) -> dict[Position, GovernmentPosition]:
+    """Return the Treasury securities that can be valued today, each at its market value."""
+    held = [each for each in positions if _is_valued_government(each.product, inputs)]
+    if not held:
+        return {}
+    today = revalue([each.product for each in held], inputs.market, grid_scenarios((), [0.0]))
+    values = dict(zip(today.products, (today.base + today.basis).tolist(), strict=True))
+    return {each: _government(each, values[each.product], inputs.as_of) for each in held}
+
+
+def _is_valued_government(product: Product, inputs: Inputs) -> bool:
+    real = inputs.market.real_curve is not None
+    return isinstance(product, TREASURY_SECURITIES) and (real or not isinstance(product, TIPS))
+
+
+def _government(held: Position, unit_value: float, as_of: date) -> GovernmentPosition:
+    months = months_to_maturity(as_of, expiry_of(held.product))
+    value = held.quantity * unit_value
+    return GovernmentPosition(months, max(0.0, value), max(0.0, -value))
+
+
+def _equities(pool: Pool, positions: Sequence[Position], inputs: Inputs, p: Reader) -> Iterable[Line]:
+    """Yield the deduction on shares held without options, and what undue concentration adds to each issuer's."""
+    shares = [held for held in positions if isinstance(held.product, Stock | ETF)]
+    yield from unmodelled([held for held in positions if held not in shares], "no deduction for warrants here")
+    if not shares:
+        return
+    values: dict[Stock | ETF, list[float]] = {}
+    for held in shares:
+        if isinstance(held.product, Stock | ETF):
+            values.setdefault(held.product, []).append(held.quantity * inputs.prices[held.product])
+    nets = {share: math.fsum(values[share]) for share in sorted(values, key=ticker_of)}
+    longs = math.fsum(value for value in nets.values() if value > 0)
+    yield equity_deduction(longs, math.fsum(-value for value in nets.values() if value < 0), p)
+    stocks = {share.ticker: abs(value) for share, value in nets.items() if isinstance(share, Stock)}
+    yield _concentration(stocks, pool.firm, p)
+
+
+def _concentration(stocks: Mapping[str, float], firm: str, p: Reader) -> Line:
+    """Return what undue concentration adds for single stocks, where the firm's tentative net capital is known."""
+    name, capital = "undue concentration", {row["firm"]: row["usd"] for row in p.tentative_net_capital}
+    if firm not in capital:
+        why = f"the tentative net capital of {firm!r} is not known: overlay tentative_net_capital"
+        return not_modelled(name, why, reads=p.taken())
+    asked = {
+        ticker: concentrated_position(value, capital[firm], p, rates=equity_rates(p))
+        for ticker, value in stocks.items()
+    }
+    parts = [evolve(line.part("concentration deduction"), name=each, reads=line.reads) for each, line in asked.items()]
+    return total(name, parts)
+
+
+def _options(positions: Sequence[Position], inputs: Inputs, p: Reader) -> Iterable[Line]:
+    """Yield the deduction on each kind of classes that hold options or security futures."""
+    groups = class_groups(positions, inputs, _grid(p))
+    for kind in dict.fromkeys(group.kind for group in groups):
+        line = grid_charge([group for group in groups if group.kind == kind], p)
+        yield evolve(line, name=f"{line.name} of kind {kind}")
 
 
 # ------------------------------------------------------------------------------------------------------------ pieces
@@ -304,15 +381,6 @@ def _side(name: str, sign: float, nets: Sequence[tuple[Row, float]]) -> Line:
     return total(f"{name} deductions", lines)
 
 
-def _point(name: str, number: int, groups: Sequence[ClassGroup], offset: float) -> Line:
-    """Return the loss at one point, negative where gains prevail."""
-    lines = []
-    for group in groups:
-        pnl = group.pnl[number]
-        lines.append(scaled(group.name, -offset if pnl > 0 else -1.0, Line("profit or loss", pnl)))
-    return total(name, lines)
-
-
 def _row_of_kind(kind: str, table: Iterable[Row]) -> Row:
     rows = {row["kind"]: row for row in table}
     if kind not in rows:
@@ -337,8 +405,8 @@ def _check_governments(held: Iterable[GovernmentPosition]) -> None:
     problems.raise_if_any("The government securities bear no deduction as given")
 
 
-def _check_groups(groups: Sequence[ClassGroup], p: Reader) -> tuple[float, ...]:
-    """Return the moves of the grid, once every group fits it."""
+def _check_groups(groups: Sequence[ClassGroup], p: Reader) -> None:
+    """Refuse groups that do not fit the grid, or not together."""
     moves = grid_moves(groups[0].kind, p)
     problems = Problems()
     for group in groups:
@@ -350,7 +418,6 @@ def _check_groups(groups: Sequence[ClassGroup], p: Reader) -> tuple[float, ...]:
         if not all(math.isfinite(number) for number in (*group.pnl, group.contract_units)) or group.contract_units < 0:
             problems.add("holds no numbers to charge.", where=group.name, fix="Give finite results, contracts >= 0.")
     problems.raise_if_any("The class groups cannot be charged together")
-    return moves
 
 
 def _check_amounts(**amounts: float) -> None:

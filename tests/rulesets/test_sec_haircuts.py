@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin.accounts import AccountClass
+from crossmargin.class_groups import ClassGroup
 from crossmargin.conformance import run
 from crossmargin.errors import InputError, NotInForce
-from crossmargin.portfolio import Pool, Position
+from crossmargin.products import STRIPS, SecurityFuture, TreasuryBill, TreasuryNote, Warrant
+from crossmargin.products.treasuries import accrued_interest
+from crossmargin.regimes import REGIMES
 from crossmargin.registry import rules
 from crossmargin.rulesets.sec_haircuts import (
-    ClassGroup,
     GovernmentPosition,
     concentrated_position,
     equity_deduction,
@@ -31,7 +33,20 @@ from crossmargin.rulesets.sec_haircuts import (
     scenarios,
 )
 from crossmargin.worked.securities import FAMILIES
-from tests.properties.strategies import BILL
+from tests.properties.class_books import (
+    IBM,
+    SPY,
+    XYZ,
+    holdings,
+    inputs_of,
+    market_of,
+    option,
+    pool_of,
+    positions_of,
+)
+from tests.properties.strategies import AS_OF as EQUITY_DAY
+from tests.properties.strategies import FRN, REPO, TIPS_8, ZN
+from tests.reference.class_group_twin import black_scholes, implied
 
 RULES = rules("sec_haircuts")
 AS_OF = date(2026, 7, 1)
@@ -320,8 +335,118 @@ def test_a_day_before_the_rule_is_refused():
         equity_deduction(1.0, 0.0, reader(date(2013, 12, 31)))
 
 
-def test_as_a_pool_s_rule_set_nothing_is_silently_zero():
-    assert scenarios(reader()) == ()
-    held = (Position("p0", "A", BILL, 1e6),)
-    pool = Pool("ALPHA", "DUAL", AccountClass.PROPRIETARY, "FICC", "sec_haircuts", "", held)
-    assert requirement(pool, None, reader()).amount is None
+# ------------------------------------------------------------------------------------------------ as a pool's rule-set
+
+HOUSE = {"account_class": AccountClass.PROPRIETARY}
+DAY = EQUITY_DAY
+
+
+def deducted(held, market=None, **overlaid):
+    inputs = inputs_of(positions_of(held), market, **HOUSE)
+    return requirement(pool_of(inputs, "sec_haircuts"), inputs, reader(DAY, **overlaid))
+
+
+def gaps_of(line):
+    return {found.name: found.note for found in line.walk() if found.how == "not_modelled"}
+
+
+def test_governments_count_at_todays_value():
+    note, bill, strip = (
+        TreasuryNote(0.04, date(2034, 2, 15)),
+        TreasuryBill(date(2026, 9, 24)),
+        STRIPS(date(2045, 2, 15)),
+    )
+    market = market_of({note: 98.0, bill: 99.2, strip: 42.0})
+    line = deducted([(note, 1e6), (bill, -5e6), (strip, -2e6)], market)
+    accrued = accrued_interest(note, DAY)
+    expected = (0.98 + accrued) * 1e6 * 0.04 + 0.42 * 2e6 * 0.05  # 7 and 18 years to go; the bill bears nothing
+    assert line.value == pytest.approx(expected)
+    assert [part.name for part in line.parts] == ["deduction on government securities"]
+    assert "not margin" in line.note
+
+
+def test_a_government_without_a_price_is_valued_from_the_curve():
+    note = TreasuryNote(0.0408, date(2028, 6, 30))
+    line = deducted([(note, 1e6)])
+    assert line.value == pytest.approx(0.02 * 1e6, rel=0.01)  # a coupon near the flat yield: near par
+
+
+def test_inflation_notes_need_real_yields_and_floaters_do_not():
+    line = deducted([(TIPS_8, 1e6), (FRN, 1e6)])
+    assert list(gaps_of(line)) == [f"p0: {TIPS_8.symbol}"]
+    assert line.value == pytest.approx(0.015 * 1e6, rel=0.02)
+
+
+def test_shares_without_options_bear_the_equity_deduction():
+    line = deducted([(IBM, 1000), (IBM, 500), (SPY, -80)])
+    assert line.part("deduction on equities").value == equity_deduction(150000, 40000, reader()).value
+    assert list(gaps_of(line)) == ["undue concentration"]
+    assert "tentative net capital of 'F' is not known" in gaps_of(line)["undue concentration"]
+
+
+def test_undue_concentration_looks_at_stocks_of_one_issuer():
+    capital = [{"firm": "F", "usd": 1e6}, {"firm": "G", "usd": 1.0}]
+    line = deducted([(IBM, 1500), (XYZ, -1000), (SPY, 1000)], tentative_net_capital=capital)
+    expected = equity_deduction(650000, 40000, reader()).value + 0.15 * 50000  # 150,000 over a tenth of a million
+    assert line.value == pytest.approx(expected)
+    assert not line.partial
+    assert [part.name for part in line.part("undue concentration").parts] == ["IBM", "XYZ"]
+
+
+def test_classes_with_options_go_to_the_grid_with_their_stock():
+    put = option("IBM", "put", 95.0)
+    line = deducted([(IBM, 1000), (put, 10), (XYZ, 100)], market_of({put: 3.0}))
+    grid = line.part("deduction on options of kind equity")
+    assert grid.part("at -15.00%").value == pytest.approx(15000 - 1000 * (put_after(put) - 3.0), rel=1e-6)
+    assert line.part("deduction on equities").value == pytest.approx(0.15 * 4000)
+    assert grid.part("minimum").value == pytest.approx(250.0)  # 25 cents a unit
+
+
+def put_after(put):
+    years = (put.expiry - DAY).days / 365
+    terms = {"spot": 100.0, "rate": 0.04, "dividend_yield": 0.0}
+    volatility = implied(3.0, False, 95.0, years, **terms)
+    return black_scholes(False, 95.0, years, **{**terms, "spot": 85.0}, volatility=volatility)
+
+
+def test_kinds_and_stocks_do_not_offset_and_large_indices_do():
+    future, index, other = SecurityFuture("IBM", 202609), option("SPX", "put", 5000.0), option("NDX", "put", 18000.0)
+    prices = {future: 100.0, SecurityFuture("XYZ", 202609): 40.0, index: 120.0, other: 500.0}
+    line = deducted([(future, 10), (SecurityFuture("XYZ", 202609), -25)], market_of(prices))
+    assert line.value == pytest.approx(0.15 * (100000 + 100000))
+    both = deducted([(index, -1), (other, 1)], market_of(prices))
+    apart = [deducted([each], market_of(prices)).value for each in ((index, -1), (other, 1))]
+    assert both.value < 0.7 * sum(apart)
+
+
+def test_nothing_is_silently_zero():
+    warrant, repo = Warrant("IBM", 120.0, date(2027, 1, 15)), REPO
+    bad = option("XYZ", "call", 30.0)
+    line = deducted([(warrant, 10), (repo, 1e6), (ZN, 5), (bad, -1)], market_of({bad: 2.0}))
+    said = gaps_of(line)
+    assert set(said) == {f"p0: {warrant.symbol}", f"p1: {repo.symbol}", f"p2: {ZN.symbol}", f"p3: {bad.symbol}"}
+    assert line.value == pytest.approx(25.0)  # the minimum of the option that could not be revalued
+
+
+def test_customers_positions_bear_no_deduction_of_the_firm():
+    inputs = inputs_of(positions_of([(IBM, 100)]))
+    line = requirement(pool_of(inputs, "sec_haircuts"), inputs, reader(DAY))
+    assert line.amount is None
+    assert "not the firm's own" in gaps_of(line)["p0: IBM"]
+
+
+def test_an_empty_pool_bears_nothing():
+    assert (deducted([]).value, scenarios(reader())) == (0.0, ())
+
+
+def test_no_regime_takes_capital_for_margin():
+    assert all(silo.ruleset != "sec_haircuts" for regime in REGIMES for silo in regime.silos)
+    assert RULES.level == "clearing"
+
+
+@given(holdings(most=4))
+def test_pools_scale_and_order_does_not_matter(held):
+    base = deducted(held).value
+    assert deducted([(each, 4 * count) for each, count in reversed(held)]).value == pytest.approx(4 * base, **close)
+    halves = [(each, count / 2) for each, count in held for _ in range(2)]
+    assert deducted(halves).value == pytest.approx(base, **close)
