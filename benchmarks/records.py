@@ -53,9 +53,9 @@ class Record:
                 (self.peer_s, self.peer_min_s, self.peer_max_s),
             )
         )
+        compared = f"(promised {self.at_least:g}x), agreement {self.agreement} within {self.agreement_limit}"
         return (
-            f"{self.task}: {ratio} (promised {self.at_least:g}x), agreement {self.agreement}"
-            f" within {self.agreement_limit}\n"
+            f"{self.task}: {ratio} {compared if self.at_least else '(nothing promised)'}\n"
             f"    ours {ours}, {self.threads} thread, {self.instruction_set}, median of {self.runs}\n"
             f"    peer {peer}, {self.peer} {self.peer_version}"
         )

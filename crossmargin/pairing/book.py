@@ -62,11 +62,16 @@ class OptionLeg:
 
 @frozen
 class StockHolding:
-    """Shares held (short < 0) at a price in USD; one share stands for `units_per_share` units of the underlying."""
+    """Shares held (short < 0) at a price in USD; one share stands for `units_per_share` units of the underlying.
+
+    With `stands_in` they are of a fund in place of the index that the options are on: they cover short calls that
+    settle at the close, and nothing else.
+    """
 
     quantity: float
     price: float
     units_per_share: float = 1.0
+    stands_in: bool = False
 
 
 @frozen

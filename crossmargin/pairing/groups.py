@@ -29,8 +29,8 @@ def pair(book: Contracts, *, time_limit: float | None = None) -> Pairing:
     book
         Series, costs and stock.
     time_limit
-        Seconds that each of the two solver runs may take; None for no limit. When it is hit, the best cut found is
-        returned, `complete` is False and `gap` says what could still be saved.
+        Seconds that the relaxed programme may take, and the search with what betters its result; None for no limit.
+        When it is hit, the best cut found is returned, `complete` is False and `gap` says what could still be saved.
 
     Raises
     ------

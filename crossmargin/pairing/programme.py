@@ -11,11 +11,15 @@ Call `solve`. Three facts keep it small, and each is exact (the tests hold all t
    saves the lesser. Sorted by exposure, the best matching costs the integral over t of
    max(calls with exposure >= t, puts with exposure >= t): one variable per distinct exposure.
 
-Nothing here knows names of strategies; `groups` turns the solution into groups.
+A search that a time limit cuts short is bettered by `neighbourhoods`. Nothing here knows names of strategies; `groups`
+turns the solution into groups.
 """
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,10 +27,14 @@ from attrs import field, frozen
 
 from crossmargin.errors import NumericalError
 from crossmargin.pairing.model import Contracts, FloatArray, IntArray, Proof, payoffs
+from crossmargin.pairing.neighbourhoods import bettered
 
 _WHOLE = 1e-6  # how far from a whole number a solver may leave a count of contracts
 _SAME = 1e-9  # relative: a bound this near to the value leaves nothing to search for
 _TIME_UP = 1  # scipy's status of a search that met its limit
+_GAP_OF_A_PART = 1e-4  # relative: with what a part of a solution is bettered no nearer
+_FOR_STARTING = 0.2  # share of that for each solution to start from
+_FOR_BETTERING = 0.6  # share of the time limit kept back for bettering what a search cut short has found
 
 
 @frozen(eq=False)
@@ -80,6 +88,15 @@ class _Layout:
         sizes = (len(self.series), len(self.shorts), len(self.levels), len(self.last_shorts), self.n_hedges)
         return (0, *(int(end) for end in np.cumsum(sizes)))
 
+    @property
+    def owner(self) -> IntArray:
+        """The spread group of each variable, -1 where none owns it."""
+        starts = self.starts
+        owner = np.full(starts[-1], -1, dtype=np.int64)
+        owner[: starts[1]] = self.group
+        owner[starts[3] : starts[4]] = np.arange(len(self.last_shorts))
+        return owner
+
 
 @frozen(eq=False)
 class _Programme:
@@ -105,7 +122,7 @@ def solve(book: Contracts, time_limit: float | None) -> Solution:
     layout = _layout(book)
     programme = _programme(book, layout)
     constant = book.lots * book.lot_cost
-    values, bound, proof, complete = _optimum(programme, time_limit)
+    values, bound, proof, complete = _optimum(programme, layout, time_limit)
     counts = np.rint(values).astype(np.int64)
     starts = layout.starts
     spreads = np.zeros((len(book), len(layout.last_shorts)), dtype=np.int64)
@@ -216,21 +233,57 @@ def _count_rows(book: Contracts, layout: _Layout, upper: _Rows, equal: _Rows) ->
         upper.add(np.arange(starts[4], starts[5]), 1.0, float(book.lots))
 
 
-def _optimum(programme: _Programme, time_limit: float | None) -> tuple[FloatArray, float, Proof, bool]:
+def _optimum(programme: _Programme, layout: _Layout, time_limit: float | None) -> tuple[FloatArray, float, Proof, bool]:
     """Return the variables, the bound, its proof and whether the search ended by itself."""
     if not len(programme.cost):
         return np.zeros(0), 0.0, "duality", True
     relaxed, dual = _relaxed(programme, time_limit)
     if relaxed is not None and _is_whole(relaxed, programme):
         return relaxed, dual, "duality", True
-    values, found, complete = _search(programme, time_limit)
+    values, found, complete = _search(programme, None if time_limit is None else (1.0 - _FOR_BETTERING) * time_limit)
     proof: Proof = "search" if found > dual else "duality"
+    if time_limit is not None and not complete:
+        values = _bettered(programme, layout, values, relaxed=relaxed, seconds=_FOR_BETTERING * time_limit)
     if values is None:  # time ran out before anything was found: leave every contract alone
         return np.zeros(len(programme.cost)), max(dual, found), proof, False
     reached = float(programme.cost @ values)
     if dual >= reached - _SAME * max(1.0, abs(reached)):
         return values, dual, "duality", True
     return values, max(dual, found), proof, complete
+
+
+def _bettered(
+    programme: _Programme, layout: _Layout, values: FloatArray | None, *, relaxed: FloatArray | None, seconds: float
+) -> FloatArray | None:
+    """Return the best that neighbours of a whole solution offer; a search in a hurry may leave worse than no spread."""
+    deadline = time.monotonic() + seconds
+    solve = partial(_whole_solution, programme)
+    n_counts = layout.starts[1]
+    likely = np.ones(n_counts, dtype=np.bool_) if relaxed is None else relaxed[:n_counts] > _WHOLE
+    starts = [values, *(solve(*box, _FOR_STARTING * seconds) for box in _boxes(programme, n_counts, relaxed))]
+    found = [start for start in starts if start is not None]
+    if not found:
+        return None
+    return bettered(
+        min(found, key=lambda each: float(programme.cost @ each)),
+        layout.owner,
+        programme.bounds,
+        likely=likely,
+        cost=programme.cost,
+        solve=solve,
+        deadline=deadline,
+    )
+
+
+def _boxes(programme: _Programme, n_counts: int, relaxed: FloatArray | None) -> Iterator[tuple[FloatArray, FloatArray]]:
+    """Yield bounds that leave little to choose: no spread at all, and what the relaxed solution has whole."""
+    spread = np.arange(len(programme.bounds)) < n_counts
+    low, high = np.zeros(len(spread)), programme.bounds
+    yield low, np.where(spread, 0.0, high)
+    if relaxed is not None:
+        whole = np.rint(relaxed)
+        kept = spread & (np.abs(relaxed - whole) <= _WHOLE)
+        yield np.where(kept, whole, low), np.where(kept, whole, high)
 
 
 def _relaxed(programme: _Programme, time_limit: float | None) -> tuple[FloatArray | None, float]:
@@ -276,16 +329,49 @@ def _is_whole(values: FloatArray, programme: _Programme) -> bool:
 
 def _search(programme: _Programme, time_limit: float | None) -> tuple[FloatArray | None, float, bool]:
     """Return the best whole solution if there was time to find one, the solver's bound and whether it finished."""
+    result = _run(programme, np.zeros(len(programme.bounds)), programme.bounds, time_limit)
+    if result.status not in (0, _TIME_UP):
+        raise NumericalError(f"The pairing was not solved: {result.message}")
+    bound = result.mip_dual_bound
+    known = bound is not None and np.isfinite(bound)
+    values = None if result.x is None else np.where(programme.whole > 0, np.rint(result.x), result.x)
+    return values, float(bound) if known else -np.inf, result.status == 0
+
+
+def _whole_solution(programme: _Programme, low: FloatArray, high: FloatArray, seconds: float) -> FloatArray | None:
+    """Return the best whole solution between two bounds that was found in time; what is fixed is left out."""
+    free = np.flatnonzero(high > low)
+    fixed = np.where(high > low, 0.0, low)
+    part = _Programme(
+        programme.cost[free],
+        *_rows_left(programme.upper, free, programme.limits - programme.upper @ fixed),
+        *_rows_left(programme.equal, free, programme.totals - programme.equal @ fixed),
+        high[free],
+        programme.whole[free],
+    )
+    values = _run(part, low[free], high[free], seconds, gap=_GAP_OF_A_PART).x
+    if values is None:
+        return None
+    found = fixed.copy()
+    found[free] = np.where(part.whole > 0, np.rint(values), values)
+    return found
+
+
+def _rows_left(matrix: Any, columns: IntArray, limits: FloatArray) -> tuple[Any, FloatArray]:
+    """Return the rows that say something of some columns, of these columns alone."""
+    kept = matrix.tocsc()[:, columns].tocsr()
+    rows = np.flatnonzero(np.diff(kept.indptr))
+    return kept[rows], limits[rows]
+
+
+def _run(
+    programme: _Programme, low: FloatArray, high: FloatArray, time_limit: float | None, *, gap: float = 0.0
+) -> Any:
     from scipy.optimize import Bounds, LinearConstraint, milp
 
     constraints = [LinearConstraint(programme.upper, -np.inf, programme.limits)]
     if len(programme.totals):
         constraints.append(LinearConstraint(programme.equal, programme.totals, programme.totals))
-    options = {"mip_rel_gap": 0.0} | ({} if time_limit is None else {"time_limit": time_limit})
-    bounds = Bounds(np.zeros(len(programme.bounds)), programme.bounds)
-    result = milp(programme.cost, integrality=programme.whole, bounds=bounds, constraints=constraints, options=options)
-    if result.status not in (0, _TIME_UP):
-        raise NumericalError(f"The pairing was not solved: {result.message}")
-    bound = result.mip_dual_bound
-    known = bound is not None and np.isfinite(bound)
-    return result.x, float(bound) if known else -np.inf, result.status == 0
+    options = {"mip_rel_gap": gap} | ({} if time_limit is None else {"time_limit": time_limit})
+    bounds = Bounds(low, high)
+    return milp(programme.cost, integrality=programme.whole, bounds=bounds, constraints=constraints, options=options)

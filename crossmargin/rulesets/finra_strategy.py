@@ -1,15 +1,16 @@
 """Regulation T and FINRA Rule 4210: strategy-based margin of stock and listed options, at the least total.
 
-Call `strategy_margin` with a `StrategyBook`; `order_effect` says what an order changes. Initial and maintenance
-requirements are each minimised over every admissible pairing (see `crossmargin.pairing`), and each carries a bound
-that no pairing can go below. Portfolio margin, minimum equity and calls are not here. A broker's stricter rates are
-overlays: `rules("finra_strategy").with_values(option_rate=0.25, because="house rate")`.
+Call `strategy_margin` with a `StrategyBook`; `order_effect` says what an order changes. `requirement` cuts a pool into
+such books (`crossmargin.pairing.pools`) and margins each. Initial and maintenance requirements are each minimised over
+every admissible pairing (see `crossmargin.pairing`), and each carries a bound that no pairing can go below. Portfolio
+margin, minimum equity and calls are not here. A broker's stricter rates are overlays:
+`rules("finra_strategy").with_values(option_rate=0.25, because="house rate")`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import date
 
 from attrs import evolve, frozen
@@ -18,10 +19,21 @@ from crossmargin.errors import Problems
 from crossmargin.methodology import Inputs, unmodelled
 from crossmargin.pairing import Contracts, Group, Hedge, Pairing, pair, strategy_name
 from crossmargin.pairing.book import OptionLeg, StrategyBook
+from crossmargin.pairing.pools import Cover, PooledBook, Quotes, books_of, covered
 from crossmargin.parameters import Reader, Rules
 from crossmargin.portfolio import Pool
+from crossmargin.pricing.shares import spot_of
+from crossmargin.products import ETF, ListedOption, Product, Stock
 from crossmargin.results import Line, largest, scaled, total
 from crossmargin.scenarios import ScenarioSpec
+from crossmargin.strategy_costs import (
+    exposure,
+    initial_hedges,
+    initial_per_share,
+    maintenance_hedges,
+    maintenance_per_share,
+)
+from crossmargin.underlyings import ticker_held
 
 
 @frozen
@@ -80,7 +92,8 @@ def strategy_margin(
     as_of
         The date whose rules apply.
     time_limit
-        Seconds for each solver run; None for no limit. A search that was cut short says so and gives its gap.
+        Seconds for each search, as in `pairing.pair`; None for no limit. One that was cut short says so and gives its
+        gap.
 
     Raises
     ------
@@ -101,7 +114,10 @@ def strategy_margin(
     >>> margin.initial.amount, margin.net_deposit.amount, margin.initial.parts[0].name
     (500.0, 360.0, 'bull put vertical')
     """
-    p = rules.at(as_of)
+    return _margin(book, rules.at(as_of), time_limit)
+
+
+def _margin(book: StrategyBook, p: Reader, time_limit: float | None) -> StrategyMargin:
     if book.account_type == "cash":
         return _cash_account(book, p)
     initial = _initial(book, p, time_limit)
@@ -131,18 +147,152 @@ def order_effect(
     return OrderEffect(before, after, needed, enough)
 
 
-def scenarios(p: Reader) -> tuple[ScenarioSpec, ...]:  # noqa: ARG001  the rules look at no scenario
+_WAYS = 8  # literal: divisions of shares between a fund and its index that are tried
+_CENT_LOST = 1e-6  # literal: USD, the same cents added in another order
+
+
+# ------------------------------------------------------------------------------------- as a pool's rule-set
+
+
+def scenarios(_p: Reader) -> tuple[ScenarioSpec, ...]:
     """Return no scenario set: strategy rules are tables, not simulations."""
     return ()
 
 
-def requirement(pool: Pool, inputs: Inputs, p: Reader) -> Line:  # noqa: ARG001  one signature for all rule-sets
-    """Return a line for each position of a pool, none of them modelled: strategy margin reads a `StrategyBook`."""
-    why = "positions in stock are not modelled yet, so no pool can be paired; give strategy_margin a StrategyBook"
-    return total("finra_strategy requirement", unmodelled(pool.positions, why))
+def requirement(pool: Pool, inputs: Inputs, p: Reader) -> Line:
+    """Return the maintenance requirement of a pool, a margin account: one line for each book that it is cut into, USD.
+
+    Beside each line, and beside the sum, stand initial and gross requirement, premium credit, net deposit and what
+    neither requirement can be lower than. Today's price stands in for that of the trade. A search ends after
+    `solver_seconds`; what a longer one could still save is then said. Warrants are not modelled, nor are options
+    whose underlying has no price.
+
+    Raises
+    ------
+    InputError
+        With every option that has no price, is held in parts of a contract or has expired.
+    """
+    spots = {ticker: spot for ticker in inputs.securities if (spot := spot_of(ticker, inputs.market)) is not None}
+    quotes = Quotes(inputs.as_of, inputs.prices, spots, inputs.securities)
+    lacking = {position.id: _lacks(position.product, quotes) for position in pool.positions}
+    held = [position for position in pool.positions if not lacking[position.id]]
+    books = books_of(held, quotes, funds_cover_calls=p.fund_covers_index_calls)
+    reads = p.taken()
+    lines = [_book_line(each) for each in _margined(books, p)]
+    rest = [line for each in pool.positions if lacking[each.id] for line in unmodelled([each], lacking[each.id])]
+    memo = [_flat(total(beside[0].name, beside)) for beside in zip(*(line.memo for line in lines), strict=True)]
+    note = "maintenance, at today's prices"
+    return total("finra_strategy requirement", [*lines, *rest], reads=reads, memo=memo, note=note)
 
 
-_CENT_LOST = 1e-6  # literal: USD, the same cents added in another order
+def _lacks(product: Product, quotes: Quotes) -> str:
+    """Say why a product cannot be margined here, "" when it can."""
+    if not isinstance(product, Stock | ETF | ListedOption):
+        return "strategy margin takes stock, funds and listed options"
+    ticker = ticker_held(product)
+    return "" if ticker in quotes.spots else f"the market has no price of {ticker}"
+
+
+@frozen
+class _Margined:
+    """A book of a pool, its margin and what else is to be said of it."""
+
+    pooled: PooledBook
+    margin: StrategyMargin
+    said: str = ""
+
+
+def _margined(books: Iterable[PooledBook], p: Reader) -> list[_Margined]:
+    """Margin every book, those of an index and of the fund whose shares may cover its calls together."""
+    by_name = {each.name: each for each in books}
+    found: dict[str, _Margined] = {}
+    for index in by_name.values():
+        if index.cover is not None:
+            both = _shared(by_name[index.cover.fund], index, index.cover, p)
+            found |= {each.pooled.name: each for each in both}
+    alone = (each for each in by_name.values() if each.name not in found)
+    found |= {each.name: _timed(each, p) for each in alone}
+    return [found[name] for name in by_name]
+
+
+def _timed(each: PooledBook, p: Reader) -> _Margined:
+    limit = p.solver_seconds
+    clock = p.taken()  # has a say only where it ended a search
+    margin = _margin(each.book, p, limit)
+    searches = [found for found in (margin.initial_pairing, margin.maintenance_pairing) if found is not None]
+    if any(not found.complete for found in searches):
+        kept = margin.maintenance
+        margin = evolve(margin, maintenance=evolve(kept, reads=(*kept.reads, *clock)))
+    return _Margined(each, margin)
+
+
+def _shared(fund: PooledBook, index: PooledBook, cover: Cover, p: Reader) -> tuple[_Margined, _Margined]:
+    """Margin both books with the shares divided so that they cost least together, initial and maintenance on its own.
+
+    Every number of lots is tried, or that many spread evenly. The bound of both then stands with the index.
+    """
+    span = cover.most - cover.free
+    counts = sorted({cover.free + round(span * step / _WAYS) for step in range(_WAYS + 1)})
+    ways = [[_timed(each, p) for each in covered(fund, index, count)] for count in counts]
+    best = {name: min(ways, key=lambda way: _both(way, name)) for name in ("initial", "maintenance")}
+    lows = {name: _both_bound(ways, name, missed=span > _WAYS, free_lots=span * cover.lot, p=p) for name in best}
+    opened, kept = best["initial"], best["maintenance"]
+    chosen = [_combined(one.margin, other.margin) for one, other in zip(opened, kept, strict=True)]
+    last = evolve(
+        chosen[1],
+        initial_bound=lows["initial"] - chosen[0].initial_bound,
+        maintenance_bound=lows["maintenance"] - chosen[0].maintenance_bound,
+    )
+    said = f"{fund.name} and {index.name} together cannot be lower than {lows['maintenance']:,.2f} USD"
+    return _Margined(kept[0].pooled, chosen[0]), _Margined(kept[1].pooled, last, said)
+
+
+def _both(way: Iterable[_Margined], name: str) -> float:
+    return math.fsum(getattr(each.margin, name).value for each in way)
+
+
+def _both_bound(ways: list[list[_Margined]], name: str, *, missed: bool, free_lots: float, p: Reader) -> float:
+    """Return what no division of the shares goes below: the least bound tried or, where some were missed, a looser one.
+
+    The looser one gives the shares in dispute to both books and takes off what they cost alone: a share that serves
+    nobody can always be added at that price, so neither book can be cheaper by more.
+    """
+    bound = f"{name}_bound"
+    if not missed:
+        return min(math.fsum(getattr(each.margin, bound) for each in way) for way in ways)
+    share = initial_per_share if name == "initial" else maintenance_per_share
+    alone = free_lots * share(ways[0][0].pooled.book, p)
+    p.taken()
+    return float(getattr(ways[0][0].margin, bound) + getattr(ways[-1][1].margin, bound) - alone)
+
+
+def _combined(opened: StrategyMargin, kept: StrategyMargin) -> StrategyMargin:
+    """Return the one's initial and the other's maintenance figures."""
+    return evolve(
+        opened,
+        maintenance=kept.maintenance,
+        maintenance_bound=kept.maintenance_bound,
+        maintenance_pairing=kept.maintenance_pairing,
+    )
+
+
+def _book_line(each: _Margined) -> Line:
+    """Return the maintenance line of one book with the other figures beside it."""
+    margin = each.margin
+    memo = [
+        margin.initial,
+        evolve(_flat(margin.gross_requirement), reads=margin.gross_requirement.all_reads()),
+        *(_flat(line) for line in (margin.premium_credit, margin.net_deposit)),
+        Line("initial requirement, cannot be lower than", margin.initial_bound),
+        Line("maintenance requirement, cannot be lower than", margin.maintenance_bound),
+    ]
+    note = "; ".join(filter(None, (*each.pooled.notes, each.said, margin.maintenance.note)))
+    return evolve(margin.maintenance, name=each.pooled.name, memo=memo, note=note)
+
+
+def _flat(line: Line) -> Line:
+    """Return a figure that is explained elsewhere."""
+    return Line(line.name, line.amount)
 
 
 # ------------------------------------------------------------------------------------------- least total
@@ -158,13 +308,13 @@ class _Least:
 
 
 def _initial(book: StrategyBook, p: Reader, time_limit: float | None) -> _Least:
-    share = _initial_per_share(book, p)
-    return _least(book, p, share=share, hedges=_initial_hedges(book, p), time_limit=time_limit)
+    share = initial_per_share(book, p)
+    return _least(book, p, share=share, hedges=initial_hedges(book, p), time_limit=time_limit)
 
 
 def _maintenance(book: StrategyBook, p: Reader, time_limit: float | None) -> _Least:
-    share = _maintenance_per_share(book, p)
-    return _least(book, p, share=share, hedges=_maintenance_hedges(book, p), time_limit=time_limit)
+    share = maintenance_per_share(book, p)
+    return _least(book, p, share=share, hedges=maintenance_hedges(book, p), time_limit=time_limit)
 
 
 def _least(book: StrategyBook, p: Reader, *, share: float, hedges: Iterable[Hedge], time_limit: float | None) -> _Least:
@@ -195,108 +345,12 @@ def _contracts(
         [leg.strike for leg in legs],
         [leg.expiry_rank for leg in legs],
         [book.multiplier * leg.price for leg in legs],
-        [book.multiplier * _exposure(book, leg, p).value for leg in legs],
+        [book.multiplier * exposure(book, leg, p).value for leg in legs],
         multiplier=book.multiplier,
         lots=book.lots,
         lot_cost=book.lot_shares * share,
         hedges=hedges,
     )
-
-
-def _exposure(book: StrategyBook, leg: OptionLeg, p: Reader) -> Line:
-    """Return what a short option costs beyond its value, USD per unit: the rate less out of the money, or the minimum.
-
-    References
-    ----------
-    FINRA Rule 4210(f)(2); leverage multiplies both rates (Regulatory Notice 09-65).
-    """
-    rate = p.option_rate_broad if book.kind in p.broad_kinds else p.option_rate
-    value = Line("value of the underlying", book.leverage * book.price)
-    base = value if leg.right == "call" else Line("exercise price", book.leverage * leg.strike)
-    out = Line("out of the money", -leg.out_of_the_money(book.price))
-    regular = total("rate less out of the money", [scaled("rate", rate, value), out])
-    return largest("exposure", [regular, scaled("minimum", p.option_minimum, base)])
-
-
-# ------------------------------------------------------------------------------------------------- stock
-
-
-def _initial_per_share(book: StrategyBook, p: Reader) -> float:
-    return float(p.stock_initial_rate * book.share_price)
-
-
-def _maintenance_per_share(book: StrategyBook, p: Reader) -> float:
-    """Return the maintenance requirement of one share alone, long or short, USD.
-
-    References
-    ----------
-    FINRA Rule 4210(c); leveraged funds: Regulatory Notice 09-53.
-    """
-    price = book.share_price
-    if book.shares >= 0:
-        return _long_rate(book, p) * price
-    if price < p.low_price:
-        return float(max(p.low_price_short_per_share, p.low_price_short_rate * price))
-    return float(max(p.stock_short_per_share, min(1.0, p.stock_short_rate * book.leverage) * price))
-
-
-def _long_rate(book: StrategyBook, p: Reader) -> float:
-    return min(1.0, float(p.stock_long_rate * book.leverage))
-
-
-def _initial_hedges(book: StrategyBook, p: Reader) -> Iterator[Hedge]:
-    """Yield the covered options: half of the stock and what the option is in the money."""
-    lot = book.lot_shares * _initial_per_share(book, p)
-    for place, leg, name in _covered(book):
-        yield Hedge((place,), lot + book.multiplier * leg.intrinsic(book.price), name)
-
-
-def _maintenance_hedges(book: StrategyBook, p: Reader) -> Iterator[Hedge]:
-    """Yield everything that one lot of stock may form with options."""
-    lot = book.lot_shares * _maintenance_per_share(book, p)
-    for place, leg, name in _covered(book):
-        stock = lot
-        if leg.right == "call" and p.covered_call_limits_value:
-            stock = min(lot, _long_rate(book, p) * book.multiplier * leg.strike)
-        yield Hedge((place,), stock + book.multiplier * leg.intrinsic(book.price), name)
-    for place, leg, name in _protected(book):
-        yield Hedge((place,), min(lot, book.multiplier * _protection(book, leg, p)), name)
-        yield from _closed(book, leg, p, place=place)
-
-
-def _closed(book: StrategyBook, long: OptionLeg, p: Reader, *, place: int) -> Iterator[Hedge]:
-    """Yield collars and conversions with the long option at `place`: the short one expires with it."""
-    for other, short, _ in _covered(book):
-        if short.expiry_rank != long.expiry_rank:
-            continue
-        if short.strike == long.strike:
-            name = "conversion" if book.shares > 0 else "reverse conversion"
-            cost = p.hedge_rate * long.strike + short.intrinsic(book.price)
-            yield Hedge((place, other), book.multiplier * cost, name)
-        elif book.shares > 0 and long.strike < short.strike:
-            cost = min(_protection(book, long, p), p.collar_rate * short.strike)
-            yield Hedge((place, other), book.multiplier * cost, "collar")
-
-
-def _protection(book: StrategyBook, leg: OptionLeg, p: Reader) -> float:
-    """Return what stock costs beside the long option that protects it, USD per unit."""
-    return float(p.hedge_rate * leg.strike + leg.out_of_the_money(book.price))
-
-
-def _covered(book: StrategyBook) -> Iterator[tuple[int, OptionLeg, str]]:
-    """Yield the short options that stock covers: calls by long, puts by short stock."""
-    right = "call" if book.shares > 0 else "put"
-    for place, leg in enumerate(book.netted):
-        if book.lots and leg.quantity < 0 and leg.right == right:
-            yield place, leg, f"covered {right}"
-
-
-def _protected(book: StrategyBook) -> Iterator[tuple[int, OptionLeg, str]]:
-    """Yield the long options that protect stock: puts long, calls short stock."""
-    right = "put" if book.shares > 0 else "call"
-    for place, leg in enumerate(book.netted):
-        if book.lots and leg.quantity > 0 and leg.right == right:
-            yield place, leg, f"protective {right}"
 
 
 # ------------------------------------------------------------------------------------------------- lines
@@ -324,7 +378,7 @@ def _uncovered_line(book: StrategyBook, shorts: list[tuple[OptionLeg, int]], hel
     """Return the requirement of naked options: their value and the greatest exposure among them."""
     count = shorts[0][1]
     values = [Line(f"value of the {leg.right}", leg.price) for leg, _ in shorts]
-    exposures = [_exposure(book, leg, p) for leg, _ in shorts]
+    exposures = [exposure(book, leg, p) for leg, _ in shorts]
     unit = total("per unit", [*values, largest("greater exposure", exposures) if len(shorts) > 1 else exposures[0]])
     strikes = {leg.strike for leg, _ in shorts}
     together = "short straddle" if len(strikes) == 1 else "short strangle"

@@ -5,8 +5,7 @@ it. `check_standard` tells on which dates this standard or pattern day trading, 
 older rule is here as `is_pattern_day_trader`, `pattern_equity_shortfall` and `day_trading_buying_power`.
 Prices do not move within the day, a member's choice of one calculation at the day's end is not modelled, and whether
 late cures are a practice remains the firm's judgement. Good-faith and portfolio-margin accounts are outside the rule.
-The library has no stock among its products yet, so as the rule-set of a pool this one shows every position as not
-modelled.
+A portfolio holds no events of a day, so as the rule-set of a pool this one shows every position as not modelled.
 """
 
 from __future__ import annotations
@@ -402,8 +401,11 @@ def scenarios(_p: Reader) -> tuple[ScenarioSpec, ...]:
 
 
 def requirement(pool: Pool, _inputs: Inputs, _p: Reader) -> Line:
-    """Return the pool's positions, each as not modelled: a book holds no events of the day, and no stock."""
-    why = "needs the day's ordered transactions, which a book does not hold"
+    """Return the pool's positions, each as not modelled: the standard looks at events, which a portfolio does not hold.
+
+    Give `intraday_deficit` a `TradingDay`; its starting requirement is the maintenance of `finra_strategy`.
+    """
+    why = "needs the day's transactions in order: give intraday_deficit a TradingDay"
     return total("intraday_margin requirement", unmodelled(pool.positions, why))
 
 

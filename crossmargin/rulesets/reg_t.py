@@ -2,21 +2,23 @@
 
 Call `initial_deposit` and `maintenance` on a `StockPosition`, and `account` on `AccountBalances`; each answers in
 lines that explain themselves. Overlays of a broker's stricter rates go through `rules("reg_t").with_values(...)`.
-Options and stock hedged by them belong to strategy margin. Short sales against a convertible security, short
-positions against the box, debt and securities that are not margin eligible are not here. The library has no stock
-among its products yet, so as the rule-set of a pool this one shows every position as not modelled.
+Short sales against a convertible security, short positions against the box, debt and securities that are not margin
+eligible are not here. `requirement` takes the shares of a pool one by one; options, and stock hedged by them, belong to
+the rule-set `finra_strategy`.
 """
 
 from __future__ import annotations
 
 import math
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from crossmargin.errors import InputError, Problem, Problems
 from crossmargin.methodology import Inputs, unmodelled
+from crossmargin.pairing.pools import leverage_of
 from crossmargin.parameters import Reader
 from crossmargin.portfolio import Pool
+from crossmargin.products import ETF, ListedOption, Product, Stock
 from crossmargin.results import Line, largest, product, scaled, smallest, total
 from crossmargin.scenarios import ScenarioSpec
 
@@ -224,9 +226,37 @@ def scenarios(_p: Reader) -> tuple[ScenarioSpec, ...]:
     return ()
 
 
-def requirement(pool: Pool, _inputs: Inputs, _p: Reader) -> Line:
-    """Return the pool's positions, each as not modelled: none of today's products is a stock."""
-    return total("reg_t requirement", unmodelled(pool.positions, "the library has no stock among its products yet"))
+def requirement(pool: Pool, inputs: Inputs, p: Reader) -> Line:
+    """Return the initial deposit of a pool's stock and funds, each ticker on its own, USD; beside it the maintenance.
+
+    Long and short shares of one ticker are netted. The price at which they were traded is not known to a portfolio:
+    today's stands in for it. Everything else is shown as not modelled.
+    """
+    shares: dict[Stock | ETF, list[float]] = {}
+    others: list[Line] = []
+    for position in pool.positions:
+        security = position.product
+        if isinstance(security, Stock | ETF) and security in inputs.prices:
+            shares.setdefault(security, []).append(position.quantity)
+        else:
+            others += unmodelled([position], _why_not(security))
+    held = {security.symbol: _today(security, math.fsum(parts), inputs) for security, parts in shares.items()}
+    deposits = [evolve(initial_deposit(stock, p), name=name) for name, stock in held.items()]
+    kept = [evolve(maintenance(stock, p), name=name) for name, stock in held.items()]
+    note = "initial deposit; the price of the trade is not known, today's stands in for it"
+    return total("reg_t requirement", [*deposits, *others], memo=[total("maintenance", kept)], note=note)
+
+
+def _why_not(product: Product) -> str:
+    if isinstance(product, ListedOption):
+        return "options, and stock hedged by them, are margined by finra_strategy"
+    share = isinstance(product, Stock | ETF)
+    return f"the market has no price of {product.symbol}" if share else "is neither stock nor a fund"
+
+
+def _today(security: Stock | ETF, quantity: float, inputs: Inputs) -> StockPosition:
+    price = inputs.prices[security]
+    return StockPosition(quantity, price, price, leverage_of(security))
 
 
 def _market_value(position: StockPosition, which: str) -> Line:

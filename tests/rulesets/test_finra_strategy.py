@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from datetime import date
-from types import SimpleNamespace
 
 import pytest
 from attrs import evolve
@@ -15,7 +14,6 @@ from crossmargin import conformance
 from crossmargin.errors import InputError, NotInForce
 from crossmargin.pairing.book import OptionLeg, StockHolding, StrategyBook
 from crossmargin.registry import rules
-from crossmargin.rulesets import finra_strategy
 from crossmargin.rulesets.finra_strategy import order_effect, strategy_margin
 from crossmargin.worked.strategy import FAMILIES
 
@@ -243,17 +241,6 @@ def test_an_order_moves_the_price_of_its_series():
     held = book((-1, CALL, 105, 2))
     after = held.with_order([OptionLeg(-1, CALL, 105, 3, 30)])
     assert [(leg.quantity, leg.price) for leg in after.netted] == [(-2, 3)]
-
-
-# ------------------------------------------------------------------------------------------- in a regime
-
-
-def test_a_pool_is_visibly_not_modelled():
-    pool = SimpleNamespace(positions=[SimpleNamespace(id="1", product=SimpleNamespace(symbol="XYZ"))])
-    line = finra_strategy.requirement(pool, None, RULES.at(DAY))
-    assert line.partial
-    assert line.amount is None
-    assert finra_strategy.scenarios(RULES.at(DAY)) == ()
 
 
 # --------------------------------------------------------------------------------------------------- laws

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
@@ -13,8 +14,11 @@ from hypothesis import strategies as st
 from crossmargin.accounts import AccountClass
 from crossmargin.conformance import run
 from crossmargin.errors import InputError, NotInForce
+from crossmargin.pairing.book import StockHolding, StrategyBook
 from crossmargin.portfolio import Pool, Position
+from crossmargin.products import ETF, ListedOption, Stock
 from crossmargin.registry import rules
+from crossmargin.rulesets.finra_strategy import strategy_margin
 from crossmargin.rulesets.reg_t import (
     AccountBalances,
     StockPosition,
@@ -238,11 +242,74 @@ def test_a_day_before_the_rule_is_refused():
         maintenance(StockPosition(100, mark_price=40.0), reader(date(2010, 12, 1)))
 
 
+# ---------------------------------------------------------------------------------------------------- as a rule-set
+
+
+def pooled(*held):
+    positions = [Position(f"p{place}", "A", *each) for place, each in enumerate(held)]
+    pool = Pool("ALPHA", "DUAL", AccountClass.SEC_15C3_3, "carrying firm", "reg_t", "", positions)
+    prices = {Stock("IBM"): 40.0, SDS: 60.0}
+    return requirement(pool, SimpleNamespace(prices=prices), reader())
+
+
+SDS = ETF("SDS", "broad_high_cap", tracks="SPX", leverage=-3.0)
+
+
+def test_stock_of_a_pool_is_margined_ticker_by_ticker_at_today_s_price():
+    line = pooled((Stock("IBM"), 150), (Stock("IBM"), -50), (SDS, -100))
+    assert [(part.name, part.amount) for part in line.parts] == [("IBM", 2000.0), ("SDS", 3000.0)]
+    (kept,) = line.memo
+    assert [(part.name, part.amount) for part in kept.parts] == [("IBM", 1000.0), ("SDS", pytest.approx(5400.0))]
+    assert "today's stands in" in line.note
+    assert not line.partial
+
+
+def test_options_of_a_pool_are_pointed_to_their_rule():
+    line = pooled((Stock("IBM"), 100), (ListedOption("IBM", "call", 45.0, date(2026, 9, 18)), -1), (Stock("ZZZ"), 1))
+    assert line.amount == 2000.0
+    assert [part.note for part in line.parts[1:]] == [
+        "options, and stock hedged by them, are margined by finra_strategy",
+        "the market has no price of ZZZ",
+    ]
+
+
 def test_as_a_pool_s_rule_set_nothing_is_silently_zero():
     assert scenarios(reader()) == ()
-    held = (Position("p0", "A", BILL, 1e6), Position("p1", "A", NOTE_7, -1e6))
-    pool = Pool("ALPHA", "DUAL", AccountClass.SEC_15C3_3, "FICC", "reg_t", "", held)
-    line = requirement(pool, None, reader())
+    line = pooled((BILL, 1e6), (NOTE_7, -1e6))
     assert line.amount is None
     assert line.partial
     assert len(line.parts) == 2
+    assert pooled().amount == 0.0
+
+
+# ------------------------------------------------------------------------------------------ one fact, one grade
+
+SAME_FACTS = {  # here -> in the rule-set of strategies
+    "initial_long_rate": "stock_initial_rate",
+    "maintenance_long_rate": "stock_long_rate",
+    "maintenance_short_rate": "stock_short_rate",
+    "maintenance_short_per_share": "stock_short_per_share",
+    "low_price_threshold": "low_price",
+    "low_price_short_rate": "low_price_short_rate",
+    "low_price_short_per_share": "low_price_short_per_share",
+    "leveraged_rate_cap": "leveraged_rate_cap",
+}
+
+
+@pytest.mark.parametrize("name", sorted(SAME_FACTS))
+def test_both_rule_sets_of_stock_grade_a_fact_alike(name):
+    other = rules("finra_strategy")
+    one, two = RULES.in_force(name, AS_OF), other.in_force(SAME_FACTS[name], AS_OF)
+    assert (one.value, one.grade) == (two.value, two.grade)
+    if name != "initial_long_rate":  # cited there for long and short together
+        assert one.locator == two.locator
+        assert RULES.sources[one.source] == other.sources[two.source]
+
+
+@given(st.integers(-99, 99), st.floats(0.01, 1e4), factors)
+def test_stock_alone_owes_the_same_under_both(quantity, price, leverage):
+    held = StrategyBook("equity", price, stock=StockHolding(quantity, price), leverage=leverage)
+    whole = strategy_margin(held, rules("finra_strategy"), AS_OF)
+    assert whole.maintenance.value == pytest.approx(asked(quantity, price, leverage), rel=1e-9, abs=1e-9)
+    deposit = initial_deposit(StockPosition(quantity, trade_price=price), reader()).value
+    assert whole.initial.value == pytest.approx(deposit, rel=1e-9, abs=1e-9)
