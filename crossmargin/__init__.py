@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         Customer,
         CustomerKind,
         Firm,
+        IntradayMonitoring,
         Registration,
     )
     from crossmargin.eligibility import Decision
@@ -43,26 +44,33 @@ if TYPE_CHECKING:
     from crossmargin.parameters import Rules
     from crossmargin.pnl import PnL, revalue
     from crossmargin.portfolio import Portfolio, Position
+    from crossmargin.price_history import PriceHistory
     from crossmargin.pricing.chains import OptionQuotes
     from crossmargin.pricing.implied import implied_volatility
     from crossmargin.pricing.volatility import VolatilitySurface
     from crossmargin.products import (
+        ETF,
         STRIPS,
         TIPS,
         FutureOption,
+        Index,
+        IndexFuture,
         ListedOption,
         Repo,
         ReverseRepo,
+        SecurityFuture,
         ShortRateFuture,
+        Stock,
         TreasuryBill,
         TreasuryBond,
         TreasuryFRN,
         TreasuryFuture,
         TreasuryNote,
+        Warrant,
         conversion_factor,
         deliverable_basket,
     )
-    from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, SILOED, Regime
+    from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, PORTFOLIO_MARGIN, SILOED, STRATEGY_MARGIN, Regime
     from crossmargin.registry import rules
     from crossmargin.results import Comparison, Line, Report, Requirement
     from crossmargin.scenarios import ScenarioSet, ScenarioSpec, grid_scenarios, scenario_set
@@ -73,8 +81,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "CROSS_MARGIN",
+    "ETF",
     "HARMONIZED",
+    "PORTFOLIO_MARGIN",
     "SILOED",
+    "STRATEGY_MARGIN",
     "STRIPS",
     "TIPS",
     "Account",
@@ -90,7 +101,10 @@ __all__ = [
     "Firm",
     "FutureOption",
     "History",
+    "Index",
+    "IndexFuture",
     "InputError",
+    "IntradayMonitoring",
     "Line",
     "ListedOption",
     "Market",
@@ -102,6 +116,7 @@ __all__ = [
     "PnL",
     "Portfolio",
     "Position",
+    "PriceHistory",
     "Regime",
     "Registration",
     "Repo",
@@ -112,7 +127,9 @@ __all__ = [
     "Rules",
     "ScenarioSet",
     "ScenarioSpec",
+    "SecurityFuture",
     "ShortRateFuture",
+    "Stock",
     "TreasuryBill",
     "TreasuryBond",
     "TreasuryFRN",
@@ -120,6 +137,7 @@ __all__ = [
     "TreasuryNote",
     "Underlying",
     "VolatilitySurface",
+    "Warrant",
     "compare",
     "conversion_factor",
     "deliverable_basket",
@@ -141,7 +159,8 @@ __all__ = [
 ]
 
 _HOMES = {
-    "accounts": "Account AccountClass Agreement ClearingHouse Customer CustomerKind Firm Registration",
+    "accounts": "Account AccountClass Agreement ClearingHouse Customer CustomerKind Firm IntradayMonitoring"
+    " Registration",
     "eligibility": "Decision",
     "errors": "CrossMarginError InputError NotInForce NumericalError ParameterMissing RuleError",
     "io.book": "Book load_book",
@@ -152,9 +171,11 @@ _HOMES = {
     "parameters": "Rules",
     "pnl": "PnL revalue",
     "portfolio": "Portfolio Position",
-    "products": "FutureOption ListedOption Repo ReverseRepo STRIPS ShortRateFuture TIPS TreasuryBill TreasuryBond"
-    " TreasuryFRN TreasuryFuture TreasuryNote conversion_factor deliverable_basket",
-    "regimes": "CROSS_MARGIN HARMONIZED Regime SILOED",
+    "price_history": "PriceHistory",
+    "products": "ETF FutureOption Index IndexFuture ListedOption Repo ReverseRepo STRIPS SecurityFuture ShortRateFuture"
+    " Stock TIPS TreasuryBill TreasuryBond TreasuryFRN TreasuryFuture TreasuryNote Warrant conversion_factor"
+    " deliverable_basket",
+    "regimes": "CROSS_MARGIN HARMONIZED PORTFOLIO_MARGIN Regime SILOED STRATEGY_MARGIN",
     "registry": "rules",
     "results": "Comparison Line Report Requirement",
     "pricing.chains": "OptionQuotes",

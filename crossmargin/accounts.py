@@ -71,6 +71,14 @@ class AccountClass(StrEnum):
         return "house" if self is AccountClass.PROPRIETARY else "customer"
 
 
+class IntradayMonitoring(StrEnum):
+    """How closely a firm watches portfolio-margin accounts within the day."""
+
+    FULL = "full"  # real time, and every trade in sight
+    PARTIAL = "partial"
+    NONE = "none"
+
+
 class CustomerKind(StrEnum):
     """What a customer is, for the programmes that admit only some."""
 
@@ -88,6 +96,7 @@ class Agreement(StrEnum):
     DISCLOSURE = "disclosure"
     CUSTOMER_OPT_IN = "customer_opt_in"
     FIRM_OPT_IN = "firm_opt_in"
+    PORTFOLIO_MARGIN = "portfolio_margin"  # approval for, and consent to, risk-based margin of a securities account
 
 
 @frozen
@@ -95,7 +104,8 @@ class Firm:
     """A firm that carries accounts.
 
     `affiliates` names non-customer affiliates whose proprietary positions the firm may carry; `compliant` is
-    the firm's standing under risk, capital, liquidity and segregation rules.
+    the firm's standing under risk, capital, liquidity and segregation rules; `monitoring` is how closely it watches
+    portfolio-margin accounts within the day.
     """
 
     id: str
@@ -104,6 +114,7 @@ class Firm:
     affiliates: frozenset[str] = field(default=frozenset(), converter=as_frozenset)
     name: str = ""
     compliant: bool = True
+    monitoring: IntradayMonitoring = field(default=IntradayMonitoring.NONE, converter=IntradayMonitoring)
 
 
 @frozen
@@ -120,7 +131,7 @@ class Account:
     """An account of one `owner` (a customer, the firm itself or its affiliate) carried by one `firm`.
 
     `arrangement` is empty, or the id of the cross-margin programme whose account this is: holding a position
-    here *is* directing it into the programme.
+    here *is* directing it into the programme. `equity` is what the account is worth, USD; None where nobody says.
     """
 
     id: str
@@ -129,3 +140,4 @@ class Account:
     account_class: AccountClass = field(converter=AccountClass)
     arrangement: str = ""
     agreements: frozenset[Agreement] = field(default=frozenset(), converter=as_frozenset)
+    equity: float | None = None

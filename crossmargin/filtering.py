@@ -13,8 +13,8 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import ArrayLike
 
+from crossmargin.columns import FloatArray, readonly
 from crossmargin.errors import NumericalError, Problem, Problems, suggestion
-from crossmargin.market import FloatArray, readonly
 
 SCALINGS = ("full", "half")
 

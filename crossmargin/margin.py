@@ -14,15 +14,14 @@ from math import fsum
 
 from attrs import evolve, frozen
 
+from crossmargin.checking import check
 from crossmargin.eligibility import Decision, case_of
 from crossmargin.errors import InputError, Problem, Problems
 from crossmargin.market import Market
 from crossmargin.methodology import Inputs, unmodelled
 from crossmargin.parameters import Reader, Rules
-from crossmargin.pnl import can_revalue, cash_flow_book, revalue
-from crossmargin.portfolio import Pool, Portfolio, Position, problems_on
-from crossmargin.products import Product, TreasuryFuture
-from crossmargin.products.lifetime import expiry_of, longest_maturity
+from crossmargin.pnl import can_revalue, revalue
+from crossmargin.portfolio import CARRYING_FIRM, Pool, Portfolio, Position
 from crossmargin.regimes import (
     CROSS_MARGIN,
     HARMONIZED,
@@ -31,15 +30,17 @@ from crossmargin.regimes import (
     Regime,
     common_pools,
     decisions,
+    elections,
     enrolled_in,
     pools,
 )
 from crossmargin.registry import module, rulebook
 from crossmargin.results import Comparison, Credit, Line, Report, Requirement, not_modelled, scaled, total
 from crossmargin.scenarios import ScenarioSet, ScenarioSpec, scenario_set
+from crossmargin.spot_scenarios import with_spot_moves
+from crossmargin.underlyings import securities_held
 
-# A note may mature a little after the last tenor of the curve it is priced from (new 30-year bonds do).
-_BEYOND_LAST_TENOR_YEARS = 1.0
+_PASSED_ON = "customer_share"
 
 
 def margin(
@@ -98,39 +99,10 @@ def compare(
     book = rulebook(rules)
     inputs = _inputs(portfolio, market, _scenarios(portfolio, market, regimes, book=book, as_of=as_of))
     decided = {id: decisions(portfolio, market.as_of, book[id]) for id in _programmes(regimes)}
+    elective = {silo.ruleset: silo for regime in regimes for silo in regime.silos if silo.elected_by}
+    decided |= {id: elections(portfolio, market.as_of, silo, book[id]) for id, silo in elective.items()}
     run = _Run(inputs, book, decided)
     return Comparison(tuple(_report(regime, run) for regime in regimes))
-
-
-def check(portfolio: Portfolio, market: Market, *, as_of: date | None = None) -> None:
-    """Raise everything that is wrong with portfolio and market together; return when they can be margined."""
-    problems = Problems()
-    with problems.collecting():
-        market.check_as_of(as_of or market.as_of)
-    problems.extend(problems_on(portfolio, market.as_of))
-    problems.extend(_beyond_the_curve(portfolio, market))
-    with problems.collecting():
-        cash_flow_book(
-            [product for product in portfolio.products if _can_be_scheduled(product, market.as_of)], market.as_of
-        )
-    problems.raise_if_any()
-
-
-def _can_be_scheduled(product: Product, as_of: date) -> bool:
-    """Whether nothing is known yet that keeps the product's cash flows from being laid out."""
-    has_basket = not isinstance(product, TreasuryFuture) or bool(product.basket)
-    return can_revalue(product) and has_basket and expiry_of(product) > as_of
-
-
-def _beyond_the_curve(portfolio: Portfolio, market: Market) -> list[Problem]:
-    last = float(market.curve.tenors[-1])
-    fix = "Give the curve its longer tenors: beyond the last one there is nothing to price from."
-    what = f"matures beyond the curve's last tenor ({last:g} years)."
-    return [
-        Problem(f"{position.product.symbol} {what}", f"position {position.id!r}", fix)
-        for position in portfolio.positions
-        if longest_maturity(position.product, market.as_of) > last + _BEYOND_LAST_TENOR_YEARS
-    ]
 
 
 def _scenarios(
@@ -142,22 +114,36 @@ def _scenarios(
     as_of: date | None,
 ) -> dict[ScenarioSpec, ScenarioSet]:
     """Draw every scenario set that a rule of the regimes needs; raise all that is wrong or missing, at once."""
-    ids = {id for regime in regimes for id in (*(silo.ruleset for silo in regime.silos), regime.proposal) if id}
+    ids = {id for regime in regimes for id in _rules_asked(portfolio, regime)}
     specs = [spec for id in sorted(ids) for spec in module(id).scenarios(book[id].at(market.as_of))]
     problems, drawn = Problems(), {}
     with problems.collecting():
         check(portfolio, market, as_of=as_of)
+    securities = securities_held(portfolio.products, market.underlyings)
     for spec in dict.fromkeys(specs if portfolio.positions else ()):
         with problems.collecting():
             drawn[spec] = scenario_set(spec, market.history, market.as_of)
+            if securities and market.price_history:
+                drawn[spec] = with_spot_moves(drawn[spec], market.price_history, securities, as_of=market.as_of)
     problems.raise_if_any()
     return drawn
 
 
+def _rules_asked(portfolio: Portfolio, regime: Regime) -> set[str]:
+    """Return the rules that may have something to margin: what is held decides, and whether a programme looks on."""
+    kinds = {product.kind for product in portfolio.products}
+    joined = any(account.arrangement for account in portfolio.accounts)
+    asked = {silo.ruleset for silo in regime.silos if silo.kinds & kinds or (joined and silo.in_programmes)}
+    return asked | {regime.proposal} if regime.proposal else asked
+
+
 def _inputs(portfolio: Portfolio, market: Market, drawn: Mapping[ScenarioSpec, ScenarioSet]) -> Inputs:
     """Reprice every instrument once under every scenario set."""
-    products = [product for product in portfolio.products if can_revalue(product)]
-    pnl = {spec: revalue(products, market, scenarios) for spec, scenarios in drawn.items() if products}
+    pnl = {}
+    for spec, scenarios in drawn.items():
+        products = [product for product in portfolio.products if can_revalue(product, market, scenarios)]
+        if products:
+            pnl[spec] = revalue(products, market, scenarios)
     return Inputs(portfolio, market, pnl)
 
 
@@ -179,17 +165,25 @@ class _Run:
         """The approved programme of each enrolled position, the same under every regime."""
         return enrolled_in(decision for programme in PROGRAMMES for decision in self.decided[programme])
 
+    @cached_property
+    def admitted(self) -> dict[str, frozenset[str]]:
+        """The positions that each programme and each elective rule-set admits."""
+        return {id: frozenset(enrolled_in(taken)) for id, taken in self.decided.items()}
+
     def reader(self, rule: str) -> Reader:
         return self.book[rule].at(self.inputs.as_of)
 
     def pools(self, positions: Iterable[Position], regime: Regime) -> tuple[Pool, ...]:
         cases = (case_of(self.inputs.portfolio, position, self.inputs.as_of) for position in positions)
-        return pools(cases, regime.silos, self.enrolled)
+        return pools(cases, regime.silos, self.enrolled, self.admitted)
 
     def answer(self, ruleset: str, pool: Pool) -> Line:
-        """One rule-set's answer for any pool, whichever pot its positions lie in."""
-        line: Line = module(ruleset).requirement(pool, self.inputs, self.reader(ruleset))
-        return line
+        """One rule-set's answer for any pool, whichever pot its positions lie in, and what the market lacks for it."""
+        lacking = {position: self.inputs.lacks(position) for position in pool.positions}
+        known = evolve(pool, positions=[position for position, lack in lacking.items() if not lack])
+        line: Line = module(ruleset).requirement(known, self.inputs, self.reader(ruleset))
+        gaps = [part for position, lack in lacking.items() if lack for part in unmodelled([position], lack)]
+        return total(line.name, [*([line] if known.positions else []), *gaps]) if gaps else line
 
     def requirement(self, pool: Pool) -> Line:
         """Return what a pool asks under its own rule-set; visibly nothing when there is none."""
@@ -209,9 +203,9 @@ class _Margined:
 
     @property
     def level(self) -> str:
-        """What customers hold where no clearing house's rule-set applies is owed to their broker."""
+        """What lies with the carrying firm is owed by the customer, the rest to a clearing house."""
         customer = self.pool.account_class.origin == "customer"
-        return "customer" if customer and not self.pool.ruleset else "clearing"
+        return "customer" if customer and self.pool.pot == CARRYING_FIRM else "clearing"
 
     @property
     def net(self) -> float:
@@ -239,7 +233,7 @@ def _report(regime: Regime, run: _Run) -> Report:
         run.inputs.as_of,
         requirements=(*(each.requirement for each in margined), *_passed_on(margined, run)),
         credits=tuple(credit for each in margined for credit in each.credits),
-        decisions=tuple(decision for programme in regime.programmes for decision in run.decided[programme]),
+        decisions=tuple(decision for rule in regime.decided_by for decision in run.decided[rule]),
         notes=run.inputs.notes,
         owners=portfolio.names(each.pool.owner for each in margined),
     )
@@ -256,7 +250,7 @@ def _credited(margined: list[_Margined], regime: Regime, run: _Run) -> list[_Mar
     units: dict[tuple[str, ...], dict[str, Pool]] = {}
     for pool in (each.pool for each in margined if each.pool.programme in regime.arrangements):
         units.setdefault((pool.programme, pool.owner, pool.firm, pool.account_class), {})[pool.pot] = pool
-    models = {silo.pot: partial(run.answer, silo.ruleset) for silo in regime.silos}
+    models = {pot: partial(run.answer, ruleset) for pot, ruleset in regime.models.items()}
     found: dict[Pool, tuple[Credit, ...]] = {}
     for (programme, *_), unit in units.items():
         lines: dict[str, Line] = module(programme).credits(unit, models, run.reader(programme))
@@ -267,7 +261,8 @@ def _credited(margined: list[_Margined], regime: Regime, run: _Run) -> list[_Mar
 
 def _harmonized(pool: Pool, regime: Regime, run: _Run) -> Line:
     """Margin a common pool under the proposal, whose guardrails look at what the same positions ask siloed."""
-    silos = [run.requirement(silo) for silo in run.pools(pool.positions, regime)]
+    today = [silo for silo in run.pools(pool.positions, regime) if silo.pot != CARRYING_FIRM or not silo.ruleset]
+    silos = [run.requirement(silo) for silo in today]
     line: Line = module(regime.proposal).requirement(
         pool, total("siloed requirement", silos), run.inputs, run.reader(regime.proposal)
     )
@@ -275,13 +270,22 @@ def _harmonized(pool: Pool, regime: Regime, run: _Run) -> Line:
 
 
 def _passed_on(margined: list[_Margined], run: _Run) -> list[Requirement]:
-    """Return what customers owe their firm: at least the stated share of what the clearing houses ask for them."""
+    """Return what customers owe their firm: at least the stated share of what the clearing houses ask for them.
+
+    Where a rule-set states no share, the customer's own rule-set asks instead.
+    """
     asked = [each for each in margined if each.level == "clearing" and each.pool.account_class.origin == "customer"]
-    return [_customer_requirement(each, run) for each in asked]
+    return [
+        _customer_requirement(each, run) for each in asked if _PASSED_ON in run.book[_rule_of(each.pool)].parameters
+    ]
+
+
+def _rule_of(pool: Pool) -> str:
+    return pool.programme or pool.ruleset
 
 
 def _customer_requirement(each: _Margined, run: _Run) -> Requirement:
-    p = run.reader(each.pool.programme or each.pool.ruleset)
+    p = run.reader(_rule_of(each.pool))
     net = Line("clearing requirement less credit", each.net, reads=each.line.all_reads())
     gaps = [not_modelled("the rest", "the clearing requirement leaves something out")] if each.line.partial else []
     asked = total("clearing requirement", [net, *gaps])

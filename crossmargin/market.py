@@ -10,19 +10,18 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date
 from itertools import pairwise
 from math import isfinite
 from types import MappingProxyType
 
 import numpy as np
 from attrs import field, frozen
-from numpy.typing import ArrayLike, NDArray
 
+from crossmargin.columns import FloatArray, as_date, as_dates, as_texts, readonly
 from crossmargin.errors import InputError, Problem, Problems
+from crossmargin.price_history import PriceHistory
 from crossmargin.underlyings import Underlying
-
-FloatArray = NDArray[np.float64]
 
 TENORS: Mapping[str, float] = MappingProxyType(
     {
@@ -45,38 +44,8 @@ _SAME = 1e-9  # two copies of one published yield agree to this, whatever their 
 _LISTED = 50  # problems written out one by one
 
 
-def readonly(values: ArrayLike) -> FloatArray:
-    """Return a float copy that cannot be written to."""
-    try:
-        array = np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        fix = "Give numbers only, NaN where nothing is quoted, rows of equal length."
-        raise InputError([Problem("not a table of numbers.", "tenors or par", fix)]) from error
-    array.setflags(write=False)
-    return array
-
-
-def _as_date(value: date) -> date:
-    """Return a plain date; a datetime loses its time so that dates compare with one another."""
-    if isinstance(value, datetime):
-        return value.date()
-    if not isinstance(value, date):
-        raise InputError([Problem(f"{value!r} is not a date.", "dates", "Give a datetime.date.")])
-    return value
-
-
-def as_dates(values: Iterable[date]) -> tuple[date, ...]:
-    """Return plain dates; raise `InputError` for anything that is none."""
-    return tuple(_as_date(value) for value in values)
-
-
 def _named(values: Mapping[str, float]) -> dict[str, float]:
     return dict(values)
-
-
-def as_texts(values: Iterable[str]) -> tuple[str, ...]:
-    """Return the texts as a tuple, which cannot change."""
-    return tuple(values)
 
 
 @frozen(eq=False)
@@ -113,7 +82,7 @@ class ParCurve:
       - tenors 2Y and 10Y: the curve has a hole between them. Add a yield for a tenor of 2Y to 6Y.
     """
 
-    as_of: date = field(converter=_as_date)
+    as_of: date = field(converter=as_date)
     tenors: FloatArray = field(converter=readonly)
     par: FloatArray = field(converter=readonly)
     source: str = ""
@@ -228,6 +197,8 @@ class Market:
     underlyings
         Symbol -> what options on it are priced from (`crossmargin.underlyings.Underlying`); for an option on a
         future the symbol of the future.
+    price_history
+        Daily prices and volatilities by ticker; scenarios of shares and options on them are drawn from it.
     notes
         What a reader must know: tenors left out, a history that ends early.
 
@@ -237,13 +208,14 @@ class Market:
         When the dates differ, or a rate or price is not finite.
     """
 
-    as_of: date = field(converter=_as_date)
+    as_of: date = field(converter=as_date)
     curve: ParCurve
     history: History
     money_market: Mapping[str, float] = field(factory=dict, kw_only=True, converter=_named)
     prices: Mapping[str, float] = field(factory=dict, kw_only=True, converter=_named)
     underlyings: Mapping[str, Underlying] = field(factory=dict, kw_only=True, converter=dict)
     real_curve: ParCurve | None = field(default=None, kw_only=True)
+    price_history: PriceHistory | None = field(default=None, kw_only=True)
     notes: tuple[str, ...] = field(default=(), kw_only=True, converter=as_texts)
 
     def __attrs_post_init__(self) -> None:

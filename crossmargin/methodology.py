@@ -9,15 +9,19 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from attrs import frozen
 
-from crossmargin.market import FloatArray, Market
+from crossmargin.columns import FloatArray
+from crossmargin.market import Market
 from crossmargin.parameters import Read, Reader
-from crossmargin.pnl import PnL, can_revalue
+from crossmargin.pnl import PnL, today_prices
 from crossmargin.portfolio import Portfolio, Position
+from crossmargin.products import Product
+from crossmargin.products.equities import Security
 from crossmargin.products.treasuries import (
     TREASURY_SECURITIES,
     Repo,
@@ -29,7 +33,9 @@ from crossmargin.products.treasuries import (
 from crossmargin.results import Line, not_modelled, root_sum_square, scaled, total
 from crossmargin.risk import TailMeasure
 from crossmargin.scenarios import ScenarioSpec
+from crossmargin.underlyings import securities_held, ticker_held, unknown_breadth
 
+PRICED_KINDS = frozenset({"stock", "etf", "security_future", "listed_option"})
 Table = Sequence[Mapping[str, Any]]
 
 
@@ -59,10 +65,42 @@ class Inputs:
 
     def pooled(self, positions: Iterable[Position], spec: ScenarioSpec) -> FloatArray:
         """Return the P&L of positions margined together, gain > 0, USD, of shape (n_scenarios,) or (0,)."""
-        held = [position for position in positions if can_revalue(position.product)]
+        held = [position for position in positions if self.revalued(position, spec)]
         if not held:
             return np.zeros(0)
         return self.pnl[spec].pooled([p.product for p in held], [p.quantity for p in held])
+
+    def revalued(self, position: Position, spec: ScenarioSpec) -> bool:
+        """Whether the P&L of a position under a scenario set is known."""
+        return spec in self.pnl and position.product in self.pnl[spec]
+
+    @cached_property
+    def securities(self) -> Mapping[str, Security]:
+        """What each ticker is on whose price a position hangs."""
+        return securities_held(self.portfolio.products, self.market.underlyings)
+
+    @cached_property
+    def prices(self) -> Mapping[Product, float]:
+        """Today's price of every share and listed option held, USD per unit: observed, or else the model's."""
+        return today_prices(self.portfolio.products, self.market)
+
+    def lacks(self, position: Position) -> str:
+        """Say what the market lacks for a share or an option to be margined, "" when nothing.
+
+        A ticker is margined whole or not at all: one leg without a price would make its hedge look naked.
+        """
+        return self._lacking.get(ticker_held(position.product), "")
+
+    @cached_property
+    def _lacking(self) -> Mapping[str, str]:
+        """What the market lacks, ticker by ticker."""
+        held = self.portfolio.products
+        untold = unknown_breadth(held, self.market.underlyings)
+        said = {ticker: f"the market does not say how broad {ticker} is: Underlying(security=...)" for ticker in untold}
+        for product in held:
+            if product.kind in PRICED_KINDS and product not in self.prices:
+                said.setdefault(ticker_held(product), f"the market has no price of {product.symbol}")
+        return said
 
 
 def historical_scenarios(p: Reader) -> ScenarioSpec:

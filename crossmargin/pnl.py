@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeGuard
 
 import numpy as np
 from attrs import field, frozen
@@ -32,9 +32,11 @@ from crossmargin.pricing.cash_flows import (
     present_values,
 )
 from crossmargin.pricing.legs import POINTS, price_growth
+from crossmargin.pricing.shares import Share, share_price, share_problems, share_values, spot_of
 from crossmargin.products import Product
-from crossmargin.products.futures import ShortRateFuture, TreasuryFuture, contract_spec
-from crossmargin.products.options import FutureOption, ListedOption
+from crossmargin.products.equities import ETF, SecurityFuture, Stock
+from crossmargin.products.futures import IndexFuture, ShortRateFuture, TreasuryFuture, contract_spec
+from crossmargin.products.options import FUTURE_OPTION_KINDS, FutureOption, ListedOption
 from crossmargin.products.treasuries import (
     TIPS,
     Repo,
@@ -44,7 +46,8 @@ from crossmargin.products.treasuries import (
     accrued_interest,
     has_fixed_cash_flows,
 )
-from crossmargin.scenarios import ScenarioSet
+from crossmargin.scenarios import ScenarioSet, grid_scenarios
+from crossmargin.underlyings import ticker_held
 
 __all__ = [
     "CashFlowBook",
@@ -57,9 +60,19 @@ __all__ = [
     "present_values",
     "revalue",
     "scenario_zero_rates",
+    "today_prices",
 ]
 
 Option: TypeAlias = FutureOption | ListedOption
+_MOVED_KINDS = frozenset({"stock", "etf", "security_future", "index_future", "listed_option", *FUTURE_OPTION_KINDS})
+_WITHOUT_BASIS = (
+    Repo,
+    ReverseRepo,
+    Stock,
+    ETF,
+    SecurityFuture,
+    IndexFuture,
+)  # none is observed, or the price is the value
 
 
 def _readonly(values: FloatArray) -> FloatArray:
@@ -115,6 +128,9 @@ class PnL:
         self._check_known([product])
         row: FloatArray = self.values[self._index[product]]
         return row
+
+    def __contains__(self, product: object) -> bool:
+        return product in self._index
 
     def pooled(self, products: Sequence[Product], quantities: Sequence[float]) -> FloatArray:
         """Return the P&L [n_scenarios] of positions margined together, USD, gain > 0.
@@ -198,14 +214,16 @@ def revalue(products: Sequence[Product], market: Market, scenarios: ScenarioSet,
     """
     distinct = tuple(dict.fromkeys(products))
     options = [product for product in distinct if isinstance(product, FutureOption | ListedOption)]
-    plain = [product for product in distinct if not isinstance(product, FutureOption | ListedOption)]
-    held: list[Product] = [option.underlying for option in options if isinstance(option, FutureOption)]
-    rows = tuple(dict.fromkeys([*plain, *held]))
-    book = _laid_out(rows, options, market, scenarios)
+    below: list[Product] = [option.underlying for option in options if isinstance(option, FutureOption)]
+    needed = tuple(dict.fromkeys([*distinct, *below]))
+    shares = [product for product in needed if _is_share(product)]
+    rows = tuple(product for product in needed if product not in {*options, *shares})
+    book = _laid_out(rows, market, problems=_problems(options, shares, market, scenarios))
     curves = scenario_zero_rates(market.curve, scenarios)
     values = present_values(book, *curves, threads=threads)
-    if options:
+    if options or shares:
         known: Mapping[Product, FloatArray] = dict(zip(rows, values, strict=True))
+        known = {**known, **share_values(shares, market, scenarios)}
         known = {**known, **_of_options(options, known, market, scenarios, curves=curves)}
         values = np.stack([known[product] for product in distinct])
     base = values[:, 0].copy()
@@ -213,18 +231,23 @@ def revalue(products: Sequence[Product], market: Market, scenarios: ScenarioSet,
     return PnL(distinct, values[:, 1:] - values[:, :1], base, np.array(basis, dtype=np.float64), scenarios)
 
 
-def _laid_out(
-    rows: Sequence[Product], options: Sequence[Option], market: Market, scenarios: ScenarioSet
-) -> CashFlowBook:
-    """Return the cash flows of `rows`, after raising all that is wrong with them and with the options, at once."""
-    from crossmargin.pricing.options import option_problems
-
-    problems, book = Problems(), cash_flow_book((), market.as_of)
+def _laid_out(rows: Sequence[Product], market: Market, *, problems: Problems) -> CashFlowBook:
+    """Return the cash flows of `rows`, after raising all that is wrong with them, and all `problems`, at once."""
+    book = cash_flow_book((), market.as_of)
     with problems.collecting():
         book = cash_flow_book(rows, market.as_of, growth=price_growth(market))
-    problems.extend(option_problems(options, market, scenarios) if options else ())
     problems.raise_if_any(f"cannot revalue on {market.as_of}")
     return book
+
+
+def _problems(options: Sequence[Option], shares: Sequence[Share], market: Market, scenarios: ScenarioSet) -> Problems:
+    problems = Problems()
+    problems.extend(share_problems(shares, market, scenarios))
+    if options:
+        from crossmargin.pricing.options import option_problems
+
+        problems.extend(option_problems(options, market, scenarios))
+    return problems
 
 
 def _of_options(
@@ -236,22 +259,25 @@ def _of_options(
     curves: tuple[FloatArray, FloatArray],
 ) -> Mapping[Product, FloatArray]:
     """Return the values [1 + n_scenarios] of options, futures below them at their observed price where there is one."""
+    if not options:
+        return {}
     from crossmargin.pricing.options import option_values
 
     futures = {
         future: (row + _basis(future, row[0], market)) / contract_spec(future).point_value
         for future, row in known.items()
-        if isinstance(future, TreasuryFuture | ShortRateFuture)
+        if isinstance(future, TreasuryFuture | ShortRateFuture | IndexFuture)
     }
     return option_values(options, market, scenarios, curves=curves, futures=futures)
 
 
-def can_revalue(product: Product) -> bool:
-    """Return whether scenarios of yields are enough to revalue this kind of product.
+def can_revalue(product: Product, market: Market | None = None, scenarios: ScenarioSet | None = None) -> bool:
+    """Return whether a product can be revalued: from Treasury yields alone, or from a market and its scenarios.
 
-    From Treasury yields alone, that is. Fixed cash flows (bills, notes, bonds, STRIPS, repo on them) and futures: yes.
-    TIPS and floating-rate notes: no, though `revalue` takes them, TIPS where the market has a real curve and
-    floating-rate notes by projection; rule-sets margin them otherwise. Options: no, they need an underlying.
+    Fixed cash flows (bills, notes, bonds, STRIPS, repo on them) and futures need yields only. Shares, security futures
+    and listed options need a price in the market and a spot move in the scenarios; options a volatility too. TIPS and
+    floating-rate notes: no, though `revalue` takes them, TIPS where the market has a real curve and floating-rate notes
+    by projection; rule-sets margin them otherwise.
 
     Examples
     --------
@@ -261,7 +287,45 @@ def can_revalue(product: Product) -> bool:
     """
     if isinstance(product, TreasuryFuture | ShortRateFuture):
         return True
-    return has_fixed_cash_flows(product)
+    if market is None or product.kind not in _MOVED_KINDS:
+        return has_fixed_cash_flows(product)
+    if isinstance(product, FutureOption):
+        known = can_revalue(product.underlying, market, scenarios)
+        return known and _has_volatility(product.underlying.symbol, market)
+    moves = {} if scenarios is None else scenarios.spot_moves
+    if isinstance(product, ListedOption):
+        ticker = product.underlying
+        return ticker in moves and spot_of(ticker, market) is not None and _has_volatility(ticker, market)
+    return _is_share(product) and ticker_held(product) in moves and share_price(product, market) is not None
+
+
+def _is_share(product: Product) -> TypeGuard[Share]:
+    return isinstance(product, Stock | ETF | SecurityFuture | IndexFuture)
+
+
+def _has_volatility(symbol: str, market: Market) -> bool:
+    known = market.underlyings.get(symbol)
+    return known is not None and known.volatility is not None
+
+
+def today_prices(products: Iterable[Product], market: Market) -> dict[Product, float]:
+    """Return today's price of each share, security future and listed option, USD per unit of what it is on.
+
+    Observed where the market has it under the symbol of the product; that of a share is its spot; otherwise an option
+    is priced from its underlying's volatility. What has no price is left out.
+    """
+    products = tuple(products)
+    shares = [product for product in products if _is_share(product)]
+    options = [product for product in products if isinstance(product, ListedOption)]
+    prices: dict[Product, float] = {}
+    for share in shares:
+        if (price := share_price(share, market)) is not None:
+            prices[share] = price
+    prices.update({option: market.prices[option.symbol] for option in options if option.symbol in market.prices})
+    still = grid_scenarios({option.underlying for option in options}, [0.0])
+    modelled = [option for option in options if option not in prices and can_revalue(option, market, still)]
+    base = revalue(modelled, market, still).base if modelled else ()
+    return {**prices, **{option: value / option.units for option, value in zip(modelled, base, strict=True)}}
 
 
 def scenario_zero_rates(curve: ParCurve, scenarios: ScenarioSet) -> tuple[FloatArray, FloatArray]:
@@ -285,7 +349,7 @@ def scenario_zero_rates(curve: ParCurve, scenarios: ScenarioSet) -> tuple[FloatA
 def _basis(product: Product, value: float, market: Market) -> float:
     """Return observed minus model value, USD per unit of quantity; 0 without a price and for repo."""
     price = market.prices.get(product.symbol) if market.prices else None  # a symbol takes longer to write than to miss
-    if price is None or isinstance(product, Repo | ReverseRepo):
+    if price is None or isinstance(product, _WITHOUT_BASIS):
         return 0.0
     if isinstance(product, TreasuryFuture | ShortRateFuture):
         return price * contract_spec(product).point_value - value

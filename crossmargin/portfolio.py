@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
+CARRYING_FIRM = "carrying firm"  # the pot of what no clearing house asks for
+
+
 @frozen
 class Position:
     """A signed `quantity` (long > 0) of one product in one account.
@@ -113,7 +116,8 @@ class Pool:
     @property
     def id(self) -> str:
         """A readable name, unique in a report."""
-        parts = (self.owner, self.firm, self.account_class.value, self.pot, self.programme)
+        rule = self.ruleset if self.pot == CARRYING_FIRM else ""
+        parts = (self.owner, self.firm, self.account_class.value, self.pot, rule, self.programme)
         return " / ".join(part for part in parts if part)
 
     @property

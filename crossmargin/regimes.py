@@ -1,7 +1,8 @@
 """A regime is data: which positions share a pool, which rule-set margins it, which arrangements give credit.
 
 `SILOED`, `CROSS_MARGIN` and `HARMONIZED` are three ways of drawing pools over the same P&L matrix; the later two are
-differences from the first. `pools(...)` draws them. A position's programme account and the programme's conditions
+differences from the first, as are `STRATEGY_MARGIN` and `PORTFOLIO_MARGIN`, which put every securities account under
+the one or the other. `pools(...)` draws them. A position's programme account and the programme's conditions
 decide enrolment, so that the same positions stand in the same pools under SILOED and CROSS_MARGIN.
 """
 
@@ -9,28 +10,53 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date
+from types import MappingProxyType
 
 from attrs import evolve, field, frozen
 
-from crossmargin.accounts import AccountClass
+from crossmargin.accounts import AccountClass, Agreement
 from crossmargin.eligibility import Case, Decision, case_of, decide
-from crossmargin.errors import InputError, Problem, suggestion
+from crossmargin.errors import InputError, Problem, Problems, suggestion
 from crossmargin.parameters import Rules
-from crossmargin.portfolio import Pool, Portfolio, Position
+from crossmargin.portfolio import CARRYING_FIRM, Pool, Portfolio, Position
 from crossmargin.records import as_frozenset
 from crossmargin.registry import module
+from crossmargin.registry import rules as rule
 
 _HOUSE_AND_XM = (AccountClass.PROPRIETARY, AccountClass.XM_FUTURES_4D_AB)
+_SHARES_AND_OPTIONS = ("stock", "etf", "listed_option", "warrant")
 
 
 @frozen
 class Silo:
-    """Where a kind of product in a class of account is margined today: the pot and its rule-set ("" = none yet)."""
+    """Where a kind of product in a class of account is margined today: the pot and its rule-set ("" = none yet).
+
+    `elected_by` is the paper with which an account asks for the rule-set; the rule-set's own conditions then decide for
+    each position whether it gets it.
+    """
 
     pot: str
     ruleset: str
     kinds: frozenset[str] = field(converter=as_frozenset)
     account_classes: frozenset[AccountClass] = field(converter=as_frozenset)
+    elected_by: Agreement | None = None
+
+    @property
+    def level(self) -> str:
+        """What it asks for is owed to the carrying firm (`customer`) or to a clearing house (`clearing`)."""
+        return "customer" if self.pot == CARRYING_FIRM else "clearing"
+
+    @property
+    def in_programmes(self) -> bool:
+        """Whether accounts of cross-margin programmes lie here too."""
+        return AccountClass.XM_FUTURES_4D_AB in self.account_classes
+
+    def takes(self, case: Case, admitted: Mapping[str, frozenset[str]]) -> bool:
+        """Whether a position is margined here; a cash trade that has settled has left its clearing house."""
+        kind, account = case.position.product.kind, case.account.account_class
+        left = case.settled and self.level == "clearing"
+        elected = self.elected_by is None or case.position.id in admitted.get(self.ruleset, ())
+        return kind in self.kinds and account in self.account_classes and elected and not left
 
 
 TODAY = (
@@ -55,8 +81,34 @@ TODAY = (
         kinds=("treasury_future", "short_rate_future", "future_option"),
         account_classes=(*_HOUSE_AND_XM, AccountClass.CFTC_4D_AB),
     ),
+    Silo(
+        "CME",
+        "cme_span2_like",
+        kinds=("index_future", "index_future_option"),
+        account_classes=(AccountClass.PROPRIETARY, AccountClass.CFTC_4D_AB),
+    ),
+    Silo(
+        "OCC",
+        "occ_stans_like",
+        kinds=("listed_option", "security_future"),
+        account_classes=(AccountClass.PROPRIETARY, AccountClass.SEC_15C3_3),
+    ),
+    Silo(
+        CARRYING_FIRM,
+        "portfolio_margin",
+        kinds=_SHARES_AND_OPTIONS,
+        account_classes=(AccountClass.SEC_15C3_3,),
+        elected_by=Agreement.PORTFOLIO_MARGIN,
+    ),
+    Silo(CARRYING_FIRM, "finra_strategy", kinds=_SHARES_AND_OPTIONS, account_classes=(AccountClass.SEC_15C3_3,)),
+    Silo(
+        CARRYING_FIRM,
+        "security_futures",
+        kinds=("security_future",),
+        account_classes=(AccountClass.SEC_15C3_3, AccountClass.CFTC_4D_AB),
+    ),
 )
-ELSEWHERE = Silo("carrying firm", "", kinds=(), account_classes=())
+ELSEWHERE = Silo(CARRYING_FIRM, "", kinds=(), account_classes=())
 
 
 @frozen
@@ -79,6 +131,48 @@ class Regime:
         """Every programme whose conditions decide something under this regime."""
         return (*self.arrangements, self.proposal) if self.proposal else self.arrangements
 
+    @property
+    def models(self) -> dict[str, str]:
+        """The rule-set of each pot that programmes join; an arrangement asks all of them for the same positions."""
+        return {silo.pot: silo.ruleset for silo in self.silos if silo.in_programmes}
+
+    @property
+    def decided_by(self) -> tuple[str, ...]:
+        """Every programme, and every rule-set that accounts ask for and that decides whom it takes."""
+        return (*self.programmes, *(silo.ruleset for silo in self.silos if silo.elected_by))
+
+
+def with_rulesets(regime: Regime, rulesets: Mapping[str, str], *, name: str = "") -> Regime:
+    """Return a regime whose silos use other rule-sets: today's id -> the one to try in its place.
+
+    Parameters
+    ----------
+    name
+        Of the new regime; the old one's with the new rule-sets unless given.
+
+    Raises
+    ------
+    InputError
+        Naming rule-sets that no silo of the regime uses, and new ones that do not exist.
+
+    Examples
+    --------
+    >>> tried = with_rulesets(SILOED, {"cme_rates_futures": "span", "cme_span2_like": "span"})
+    >>> tried.name, {silo.ruleset for silo in tried.silos if silo.pot == "CME"}
+    ('siloed_span', {'span'})
+    """
+    problems, used = Problems(), {silo.ruleset for silo in regime.silos}
+    for old, new in rulesets.items():
+        if old not in used:
+            problems.add(f"no silo uses {old!r}.", where=f"regime {regime.name}", fix=suggestion(old, used))
+        with problems.collecting():
+            rule(new)
+    problems.raise_if_any()
+    silos = tuple(evolve(silo, ruleset=rulesets.get(silo.ruleset, silo.ruleset)) for silo in regime.silos)
+    tried = dict.fromkeys(rulesets.values())
+    title = f"{regime.title}, tried with {', '.join(tried)}"
+    return evolve(regime, name=name or "_".join([regime.name, *tried]), title=title, silos=silos)
+
 
 SILOED = Regime("siloed", "Siloed: each product under today's own rule-set")
 CROSS_MARGIN = evolve(
@@ -86,7 +180,19 @@ CROSS_MARGIN = evolve(
 )
 HARMONIZED = evolve(SILOED, name="harmonized", title="Harmonized portfolio (hypothetical)", proposal="harmonized_rates")
 PROGRAMMES = CROSS_MARGIN.arrangements
-REGIMES = (SILOED, CROSS_MARGIN, HARMONIZED)
+STRATEGY_MARGIN = evolve(
+    SILOED,
+    name="strategy_margin",
+    title="Siloed, every securities account under strategy-based margin",
+    silos=tuple(silo for silo in TODAY if silo.elected_by is None),
+)
+PORTFOLIO_MARGIN = evolve(
+    SILOED,
+    name="portfolio_margin",
+    title="Siloed, every securities account under portfolio margin, as if approved",
+    silos=tuple(evolve(silo, elected_by=None) for silo in TODAY if silo.ruleset != "finra_strategy"),
+)
+REGIMES = (SILOED, CROSS_MARGIN, HARMONIZED, STRATEGY_MARGIN, PORTFOLIO_MARGIN)
 
 
 def regime(name: str) -> Regime:
@@ -115,17 +221,46 @@ def enrolled_in(taken: Iterable[Decision]) -> dict[str, str]:
     return {decision.position: decision.programme for decision in taken if decision.allowed}
 
 
-def pools(cases: Iterable[Case], silos: tuple[Silo, ...], enrolled: Mapping[str, str]) -> tuple[Pool, ...]:
-    """Return today's pools: one per owner, firm, account class, pot and programme; customers never share one.
+def elections(portfolio: Portfolio, as_of: date, silo: Silo, rules: Rules) -> tuple[Decision, ...]:
+    """Return whether each position of an account that asks for an elective rule-set gets it."""
+    tests = module(rules.id).TESTS
+    cases = (case_of(portfolio, position, as_of) for position in portfolio.positions)
+    asked = (case for case in cases if silo.elected_by in case.account.agreements)
+    return tuple(
+        decide(case, rules, tests)
+        for case in asked
+        if case.position.product.kind in silo.kinds and case.account.account_class in silo.account_classes
+    )
 
-    A cash trade that has settled has left its clearing house and falls back to the carrying firm.
+
+def pools(
+    cases: Iterable[Case],
+    silos: tuple[Silo, ...],
+    enrolled: Mapping[str, str],
+    admitted: Mapping[str, frozenset[str]] = MappingProxyType({}),
+) -> tuple[Pool, ...]:
+    """Return today's pools: one per owner, firm, account class, pot, rule-set and programme; customers never share one.
+
+    A position stands in one pool at each level that asks for it: an option owes margin to its broker and, through it,
+    to the clearing house. What no rule-set takes falls to the carrying firm.
+
+    Parameters
+    ----------
+    cases
+        The positions and what their accounts are.
+    silos
+        Those of the regime; the first that takes a position at a level has it.
+    enrolled
+        Position -> the programme that admitted it.
+    admitted
+        Elective rule-set -> the positions that it admits.
     """
     drawn: dict[Pool, list[Position]] = {}
     for case in cases:
-        account, silo = case.account, _silo(case, silos)
-        programme = enrolled.get(case.position.id, "")
-        key = Pool(account.owner, account.firm, account.account_class, silo.pot, silo.ruleset, programme)
-        drawn.setdefault(key, []).append(case.position)
+        account, programme = case.account, enrolled.get(case.position.id, "")
+        for silo in _silos(case, silos, admitted):
+            key = Pool(account.owner, account.firm, account.account_class, silo.pot, silo.ruleset, programme)
+            drawn.setdefault(key, []).append(case.position)
     return tuple(evolve(key, positions=held) for key, held in drawn.items())
 
 
@@ -143,8 +278,8 @@ def common_pools(portfolio: Portfolio, regime: Regime, decided: Mapping[str, tup
     return tuple(evolve(key, positions=held) for key, held in drawn.items())
 
 
-def _silo(case: Case, silos: tuple[Silo, ...]) -> Silo:
-    for silo in () if case.settled else silos:
-        if case.position.product.kind in silo.kinds and case.account.account_class in silo.account_classes:
-            return silo
-    return ELSEWHERE
+def _silos(case: Case, silos: tuple[Silo, ...], admitted: Mapping[str, frozenset[str]]) -> Iterable[Silo]:
+    """Return the first silo of each level that takes a position, or the one of what nobody margins."""
+    taking = [silo for silo in silos if silo.takes(case, admitted)]
+    first = {silo.level: silo for silo in reversed(taking)}
+    return first.values() or (ELSEWHERE,)

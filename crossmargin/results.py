@@ -59,6 +59,7 @@ class Line:
     unit: str = "USD"
     reads: tuple[Read, ...] = field(default=(), converter=as_tuple)
     note: str = ""
+    memo: tuple[Line, ...] = field(default=(), converter=as_tuple)
 
     def __attrs_post_init__(self) -> None:
         if self.amount is not None and not math.isfinite(self.amount):
@@ -82,8 +83,9 @@ class Line:
             yield from part.walk()
 
     def all_reads(self) -> tuple[Read, ...]:
-        """Return every distinct parameter read at or below this line."""
-        reads = (read for line in self.walk() for read in line.reads)
+        """Return every distinct parameter read at or below this line, and for what is shown beside."""
+        reads = [read for line in self.walk() for read in line.reads]
+        reads += [read for line in self.walk() for beside in line.memo for read in beside.all_reads()]
         return tuple({(read.rule, read.name): read for read in reads}.values())
 
     def part(self, name: str) -> Line:

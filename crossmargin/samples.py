@@ -1,12 +1,16 @@
-"""A made-up book on real history, for the demonstration and for trying things out.
+"""Made-up books on real history, for the demonstration and for trying things out.
 
-`basis_trade()` returns `(portfolio, market)`, ready for `compare(*basis_trade())`. Firms and customers are fictional;
-the securities, the yield history and the curve of the date are real. The market is read from files inside the package.
+`basis_trade()` and `equity_options()` return `(portfolio, market)`, ready for `compare(*basis_trade())`. Firms and
+customers are fictional; Treasuries, the yield history and the curve of the date are real, prices and volatilities of
+shares are not. The market is read from files inside the package.
 """
 
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
+
+from attrs import evolve
 
 from crossmargin.accounts import (
     Account,
@@ -16,19 +20,24 @@ from crossmargin.accounts import (
     Customer,
     CustomerKind,
     Firm,
+    IntradayMonitoring,
     Registration,
 )
 from crossmargin.io.market_files import packaged_market
 from crossmargin.market import Market
 from crossmargin.portfolio import Portfolio, Position
 from crossmargin.products import (
+    ETF,
     STRIPS,
     TIPS,
     FutureOption,
+    Index,
     ListedOption,
     Repo,
     ReverseRepo,
+    SecurityFuture,
     ShortRateFuture,
+    Stock,
     TreasuryBill,
     TreasuryBond,
     TreasuryFRN,
@@ -36,6 +45,7 @@ from crossmargin.products import (
     TreasuryNote,
     deliverable_basket,
 )
+from crossmargin.underlyings import Underlying
 
 SETTLES = date(2026, 7, 1)  # trades of the sample date settle on the next business day
 
@@ -54,7 +64,7 @@ SECURITIES = (
     TreasuryBond(0.04625, date(2055, 2, 15), issue=date(2025, 2, 18), cusip="912810UG1"),
 )
 _BY_CUSIP = {security.cusip: security for security in SECURITIES}
-_CUSTOMER_PAPERS = frozenset(Agreement)
+_CUSTOMER_PAPERS = frozenset(Agreement) - {Agreement.PORTFOLIO_MARGIN}
 
 
 def basis_trade() -> tuple[Portfolio, Market]:
@@ -137,3 +147,97 @@ def _positions() -> tuple[Position, ...]:
 
 def _future(contract: str) -> TreasuryFuture:
     return TreasuryFuture(contract, 202609, deliverable_basket(contract, 202609, SECURITIES))
+
+
+# ------------------------------------------------------------------------------------------- stock and its options
+
+EXPIRY = date(2026, 9, 18)
+
+
+def equity_options() -> tuple[Portfolio, Market]:
+    """Return stock and option books of a margin account and a portfolio-margin account, and a market of 30 June 2026.
+
+    Names, prices and volatilities are made up; the indices and funds bear their real names, so that offsets between
+    them can be seen. There is no price history, and the clearing level says so.
+
+    Examples
+    --------
+    >>> portfolio, market = equity_options()
+    >>> [account.id for account in portfolio.accounts], len(portfolio.positions)
+    (['ROB-MARGIN', 'LUX-PM'], 15)
+    >>> market.notes[-1]
+    'prices, yields and volatilities of shares and indices are made up, for the sample books'
+    """
+    said = "prices, yields and volatilities of shares and indices are made up, for the sample books"
+    market = packaged_market()
+    told: dict[Any, Any] = {**market.underlyings, **{each.symbol: each for each in _underlyings()}}
+    return _equity_book(), evolve(market, underlyings=told, notes=(*market.notes, said))
+
+
+def _underlyings() -> tuple[Underlying, ...]:
+    fund = ETF("SPY", "broad_high_cap", tracks="SPX")
+    twofold = ETF("SSO", "broad_high_cap", tracks="SPX", leverage=2.0)
+    return (
+        Underlying("SPX", 0.16, 6200.0, dividend_yield=0.013, security=Index("SPX", "broad_high_cap")),
+        Underlying("SPY", 0.16, 619.0, dividend_yield=0.013, security=fund),
+        Underlying("SSO", 0.32, 96.0, dividend_yield=0.007, security=twofold),
+        Underlying("QUILL", 0.32, 148.0, dividends=((date(2026, 8, 14), 0.6),), security=Stock("QUILL")),
+        Underlying("TARN", 0.45, 61.0, security=Stock("TARN")),
+    )
+
+
+def _equity_book() -> Portfolio:
+    brightwater = Firm(
+        "BRIGHTWATER",
+        (Registration.BD,),
+        (ClearingHouse.OCC,),
+        name="Brightwater Brokerage Inc.",
+        monitoring=IntradayMonitoring.FULL,
+    )
+    customers = (
+        Customer("ROBIN", CustomerKind.RETAIL, name="Robin Poe"),
+        Customer("LUX", CustomerKind.ELIGIBLE_CONTRACT_PARTICIPANT, name="Lux Volatility Partners"),
+    )
+    elected = (Agreement.PORTFOLIO_MARGIN,)
+    accounts = (
+        Account("ROB-MARGIN", "ROBIN", "BRIGHTWATER", AccountClass.SEC_15C3_3, equity=90_000.0),
+        Account("LUX-PM", "LUX", "BRIGHTWATER", AccountClass.SEC_15C3_3, agreements=elected, equity=2_500_000.0),
+    )
+    return Portfolio([brightwater], customers, accounts, (*_margin_positions(), *_portfolio_margin_positions()))
+
+
+def _margin_positions() -> tuple[Position, ...]:
+    """Return a covered call, a strangle, a put spread and a security future of a retail account."""
+    quill, tarn = Stock("QUILL"), Stock("TARN")
+    return (
+        Position("R1", "ROB-MARGIN", quill, 250),
+        Position("R2", "ROB-MARGIN", ListedOption("QUILL", "call", 155.0, EXPIRY), -2),
+        Position("R3", "ROB-MARGIN", ListedOption("TARN", "call", 70.0, EXPIRY), -3),
+        Position("R4", "ROB-MARGIN", ListedOption("TARN", "put", 52.5, EXPIRY), -3),
+        Position("R5", "ROB-MARGIN", tarn, 40),
+        Position("R6", "ROB-MARGIN", _on_fund("put", 600.0), -4),
+        Position("R7", "ROB-MARGIN", _on_fund("put", 585.0), 4),
+        Position("R8", "ROB-MARGIN", SecurityFuture("TARN", 202609), 2),
+    )
+
+
+def _portfolio_margin_positions() -> tuple[Position, ...]:
+    """Return index options against the fund that tracks the index, and a hedged twofold fund."""
+    return (
+        Position("L1", "LUX-PM", _on_index("call", 6400.0), -20),
+        Position("L2", "LUX-PM", _on_index("call", 6500.0), 20),
+        Position("L3", "LUX-PM", _on_index("put", 5800.0), -15),
+        Position("L4", "LUX-PM", ETF("SPY", "broad_high_cap", tracks="SPX"), -3_000),
+        Position("L5", "LUX-PM", _on_fund("put", 580.0), 120),
+        Position("L6", "LUX-PM", ETF("SSO", "broad_high_cap", tracks="SPX", leverage=2.0), 8_000),
+        Position("L7", "LUX-PM", Stock("QUILL"), 3_000),
+    )
+
+
+def _on_fund(right: Any, strike: float) -> ListedOption:
+    return ListedOption("SPY", right, strike, EXPIRY, underlying_kind="etf")
+
+
+def _on_index(right: Any, strike: float) -> ListedOption:
+    terms = {"exercise": "european", "settlement": "cash", "underlying_kind": "index", "settles_at": "open"}
+    return ListedOption("SPX", right, strike, EXPIRY, **terms)  # type: ignore[arg-type] # all are texts

@@ -15,18 +15,10 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import ArrayLike, NDArray
 
+from crossmargin.columns import FloatArray, as_dates, as_texts, readonly
 from crossmargin.errors import InputError, Problem, Problems, suggestion
 from crossmargin.filtering import decay_problems, filter_problems, filtered_returns, is_positive
-from crossmargin.market import (
-    FloatArray,
-    History,
-    age_notes,
-    as_dates,
-    as_texts,
-    readonly,
-    tenor_name,
-    tenor_problems,
-)
+from crossmargin.market import History, age_notes, tenor_name, tenor_problems
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]

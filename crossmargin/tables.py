@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from crossmargin.eligibility import Decision
 from crossmargin.records import as_tuple
@@ -200,6 +200,8 @@ def _tree_rows(line: Line, depth: int, level: int) -> Iterable[tuple[str, str, s
     if level < depth:
         for part in line.parts:
             yield from _tree_rows(part, depth, level + 1)
+        for beside in line.memo:
+            yield from _tree_rows(evolve(beside, name=f"(beside) {beside.name}"), depth, level + 1)
 
 
 def _section_text(section: Section) -> str:

@@ -7,18 +7,23 @@ from datetime import date
 import pytest
 
 from crossmargin import samples
-from crossmargin.accounts import Account, Firm
+from crossmargin.accounts import Account, AccountClass, Agreement, Firm, IntradayMonitoring
 from crossmargin.errors import InputError
 from crossmargin.io.book import load_book
 from crossmargin.io.book_writer import write_book
 from crossmargin.portfolio import Portfolio, Position
 from crossmargin.products import (
+    ETF,
+    TIPS,
     FutureOption,
     ListedOption,
+    SecurityFuture,
     ShortRateFuture,
+    Stock,
     TreasuryBill,
     TreasuryFuture,
     TreasuryNote,
+    Warrant,
 )
 
 NOTE_33 = TreasuryNote(0.03375, date(2033, 5, 15), cusip="NOTE33")
@@ -123,3 +128,97 @@ def test_one_bad_field_of_an_option_gives_its_place_and_the_way_out(tmp_path, ro
     said = [str(problem) for problem in caught.value.problems if where in str(problem)]
     assert "positions.csv row 2" in said[0]
     assert any(says in line for line in said)
+
+
+# ------------------------------------------------------------------------------------ shares, and who holds them
+
+
+def test_shares_of_every_kind_are_written_and_read_back(tmp_path):
+    held = [
+        Stock("BRK.B"),
+        ETF("SPY", "broad_high_cap", tracks="SPX"),
+        ETF("SDS", "broad_high_cap", tracks="SPX", leverage=-2),
+        ETF("XLE", "sector"),
+        ETF("PLAIN"),
+        SecurityFuture("IBM", 202609),
+        SecurityFuture("IBM", 202612, multiplier=1 / 3),
+        Warrant("IBM", 12.5, date(2028, 1, 21)),
+        TIPS(0.01875, date(2034, 7, 15), index_ratio=1.08125),
+        TIPS(0.01875, date(2034, 7, 15), cusip="91282CLE9", index_ratio=1.0),
+    ]
+    positions = [Position(f"{n}", "A", product, -1.5 * n) for n, product in enumerate(held)]
+    portfolio = Portfolio([Firm("F")], [], [Account("A", "F", "F", "PROPRIETARY")], positions)
+    assert load_book(write_book(portfolio, tmp_path)).portfolio == portfolio
+
+
+@pytest.mark.parametrize("monitoring", list(IntradayMonitoring))
+@pytest.mark.parametrize("equity", [None, 0.0, -5_000.25, 1e9, 1 / 3])
+def test_monitoring_and_equity_are_written_and_read_back(tmp_path, monitoring, equity):
+    papers = (Agreement.PORTFOLIO_MARGIN,)
+    account = Account("A", "F", "F", AccountClass.SEC_15C3_3, agreements=papers, equity=equity)
+    portfolio = Portfolio([Firm("F", monitoring=monitoring)], [], [account], [])
+    assert load_book(write_book(portfolio, tmp_path)).portfolio == portfolio
+
+
+def test_the_equity_sample_is_written_and_read_back(tmp_path):
+    portfolio, _ = samples.equity_options()
+    assert load_book(write_book(portfolio, tmp_path)).portfolio == portfolio
+
+
+SHARES = "id,account,product,quantity,ticker,breadth,tracks,leverage,underlying,month,multiplier,strike,expiry\n"
+
+
+def shares(folder, *rows):
+    path = write_book(Portfolio([Firm("F")], [], [Account("A", "F", "F", "PROPRIETARY")], []), folder)
+    text = SHARES + "".join(f"M{n},A,{row}\n" for n, row in enumerate(rows))
+    (folder / "positions.csv").write_text(text, encoding="utf-8")
+    return load_book(path)
+
+
+def test_shares_by_hand(tmp_path):
+    rows = ("stock,-300,IBM", "etf,10,SDS,broad,SPX,-2", "security_future,-1,,,,,IBM,2026-09", "etf,1,PLAIN")
+    products = [each.product for each in shares(tmp_path, *rows).portfolio.positions]
+    fund = ETF("SDS", "broad", tracks="SPX", leverage=-2.0)
+    assert products == [Stock("IBM"), fund, SecurityFuture("IBM", 202609), ETF("PLAIN")]
+
+
+@pytest.mark.parametrize(
+    ("row", "where", "says"),
+    [
+        ("stock,5", "'ticker'", "is missing"),
+        ("stock,5,IBM,broad", "'breadth'", "does not belong to a stock"),
+        ("etf,5,SPY,wide", "'breadth'", "Known: broad, broad_high_cap, narrow, sector"),
+        ("etf,5,SDS,broad,SPX,0", "'leverage'", "is 0"),
+        ("etf,5,SDS,broad,SPX,double", "'leverage'", "no number"),
+        ("security_future,5,,,,,,2026-09", "'underlying'", "is missing"),
+        ("security_future,5,,,,,IBM,2026-13", "'month'", "is not a month"),
+        ("security_future,5,,,,,IBM,2026-09,-1", "'multiplier'", "not above zero"),
+        ("warrant,5,,,,,IBM,,,0,2027-01-15", "'strike'", "not above zero"),
+        ("warrant,5,,,,,IBM,,,5,soon", "'expiry'", "no date"),
+        ("index,5,SPX,broad", "'product'", "'index' is unknown"),
+    ],
+)
+def test_one_bad_field_of_a_share_gives_its_place_and_the_way_out(tmp_path, row, where, says):
+    with pytest.raises(InputError) as caught:
+        shares(tmp_path, row)
+    said = [str(problem) for problem in caught.value.problems if where in str(problem)]
+    assert "positions.csv row 2" in said[0]
+    assert any(says in line for line in said)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ('monitoring = "full"', 'monitoring = "most"', "'most' is unknown"),
+        ("equity = 5.0", 'equity = "a lot"', "no number"),
+        ("equity = 5.0", "equity = nan", "not finite"),
+    ],
+)
+def test_a_bad_field_of_a_firm_or_an_account_is_named(tmp_path, old, new, says):
+    account = Account("A", "F", "F", "PROPRIETARY", equity=5.0)
+    path = write_book(Portfolio([Firm("F", monitoring=IntradayMonitoring.FULL)], [], [account], []), tmp_path)
+    text = path.read_text(encoding="utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(InputError, match=says):
+        load_book(path)

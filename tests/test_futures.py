@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from crossmargin.errors import InputError
 from crossmargin.products import (
     TIPS,
+    IndexFuture,
     ShortRateFuture,
     TreasuryBill,
     TreasuryBond,
@@ -32,6 +33,7 @@ from crossmargin.products import (
     reference_period,
 )
 from crossmargin.products.futures import reopenings
+from crossmargin.products.lifetime import expiry_of
 
 SHARED = Path(__file__).resolve().parents[1] / ".." / "shared"
 CASES = SHARED / "cases" / "treasury_futures.jsonl"
@@ -39,6 +41,7 @@ MASTER = SHARED / "data" / "reference" / "ust_security_master_2025-03-13.csv"
 SPECS = SHARED / "data" / "reference" / "futures_contract_specs_lean.csv"
 TREASURY = ["ZT", "Z3N", "ZF", "ZN", "TN", "TWE", "ZB", "UB"]
 SHORT = ["ZQ", "SR1", "SR3"]
+INDEX = ["ES", "MES", "NQ", "RTY", "YM", "VX"]
 NOTE = TreasuryNote(0.04, date(2033, 5, 15), issue=date(2023, 5, 15))
 
 
@@ -111,13 +114,13 @@ def test_symbols():
 
 def test_contracts_are_those_of_the_library():
     specs = contract_specs()
-    assert set(specs) == {*TREASURY, *SHORT}
+    assert set(specs) == {*TREASURY, *SHORT, *INDEX}
     assert specs is contract_specs()
     with pytest.raises(TypeError):
         specs["ZN"] = specs["ZB"]  # read-only
 
 
-@pytest.mark.parametrize("code", [*TREASURY, *SHORT])
+@pytest.mark.parametrize("code", [*TREASURY, *SHORT, *INDEX])
 def test_every_group_of_terms_is_cited_and_graded(code):
     spec = contract_specs()[code]
     parts = ["economics", "dates"] + (["basket"] if code in TREASURY else [])
@@ -126,7 +129,8 @@ def test_every_group_of_terms_is_cited_and_graded(code):
     assert all(citation.url.startswith("https://") and citation.locator for citation in spec.citations)
     assert (spec.grade is not None) is (code in TREASURY)
     assert (spec.last_delivery is not None) is (code in TREASURY)
-    assert bool(spec.period) is (code in SHORT)
+    assert bool(spec.period) is (code not in TREASURY)
+    assert bool(spec.index) is (code in INDEX)
 
 
 @pytest.mark.parametrize(
@@ -164,13 +168,38 @@ def test_basis_point_of_a_short_rate_future_is_its_face_times_its_time(code, usd
 def test_multipliers_and_ticks_agree_with_a_public_table():
     with SPECS.open() as lines:
         rows = {row["symbol"]: row for row in csv.DictReader(lines)}
-    for code in set(TREASURY) & set(rows):
+    for code in {*TREASURY, *INDEX} & set(rows):
         spec = contract_specs()[code]
         assert float(rows[code]["contract_multiplier"]) == spec.point_value
         assert float(rows[code]["minimum_price_variation"]) == spec.tick
 
 
 # ----------------------------------------------------------------------------------------------------- dates
+
+
+@pytest.mark.parametrize(
+    ("contract", "month", "settles"),
+    [
+        ("ES", 202006, date(2020, 6, 19)),
+        ("YM", 202503, date(2025, 3, 21)),
+        ("VX", 202003, date(2020, 3, 18)),
+        ("VX", 202503, date(2025, 3, 18)),  # the options of April 2025 expire on the Thursday before Good Friday
+        ("VX", 202512, date(2025, 12, 17)),
+    ],
+)
+def test_settlement_of_index_futures(contract, month, settles):
+    assert expiry_of(IndexFuture(contract, month)) == settles
+
+
+def test_an_index_future_knows_its_index_and_its_multiplier():
+    future = IndexFuture("NQ", 202612)
+    assert (future.symbol, future.underlying, future.multiplier) == ("NQ 2026-12", "NDX", 20.0)
+
+
+@pytest.mark.parametrize(("contract", "month"), [("ES", 202607), ("ZN", 202609), ("es", 202609), ("VX", 0)])
+def test_index_futures_that_are_not_listed(contract, month):
+    with pytest.raises(InputError):
+        IndexFuture(contract, month)
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,10 @@ from crossmargin.errors import InputError, NotInForce
 from crossmargin.margin import compare, margin
 from crossmargin.market import History, Market, ParCurve
 from crossmargin.portfolio import Position
-from crossmargin.products import TreasuryBill, TreasuryBond, TreasuryFuture, TreasuryNote
+from crossmargin.products import ETF, Stock, TreasuryBill, TreasuryBond, TreasuryFuture, TreasuryNote
 from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, REGIMES, SILOED
 from crossmargin.registry import rules
+from crossmargin.underlyings import Underlying
 from tests.properties.strategies import (
     ACCOUNTS,
     AS_OF,
@@ -114,12 +115,32 @@ def test_any_product_alone_in_any_account_gives_an_answer_under_every_regime(pro
         assert str(report)
 
 
-@pytest.mark.parametrize("product", [OPTION, ETF_OPTION, STRIP])
+@pytest.mark.parametrize("product", [OPTION, STRIP])
 def test_what_no_rule_set_takes_is_visible(product):
     report = margin(book(Position("p", "RETAIL-SEC", product, 3.0)), market())
     (entry,) = report.requirements
     assert (entry.level, entry.ruleset, entry.line.amount) == ("customer", "", None)
     assert product.symbol in report.not_modelled()[0][1].name
+
+
+def test_what_the_market_cannot_price_is_visible_and_takes_its_hedge_with_it():
+    held = (
+        Position("p", "RETAIL-SEC", ETF_OPTION, -3.0),
+        Position("q", "RETAIL-SEC", Stock(ETF_OPTION.underlying), 300.0),
+    )
+    priced = evolve(market(), prices={ETF_OPTION.underlying: 90.0})
+    report = margin(book(*held), priced)
+    (owed,) = [entry for entry in report.requirements if entry.level == "customer"]
+    assert (owed.ruleset, owed.line.amount) == ("finra_strategy", None)
+    assert all("has no price" in line.note for line in owed.line.parts)
+    assert len(owed.line.parts) == 2
+
+
+def test_a_ticker_is_one_thing():
+    held = (Position("p", "RETAIL-SEC", ETF("TLT", "sector"), 3.0),)
+    told = evolve(market(), underlyings={"TLT": Underlying("TLT", 0.15, 90.0, security=ETF("TLT", "broad"))})
+    with pytest.raises(InputError, match="Give both the same terms"):
+        margin(book(*held), told)
 
 
 # -------------------------------------------------------------------------------------------------------- one matrix
@@ -139,7 +160,7 @@ def test_every_regime_draws_over_one_revaluation(monkeypatch):
 
 
 def test_one_regime_is_the_comparisons_report_of_it():
-    comparison = compare(book(*basis()), market())
+    comparison = compare(book(*basis()), market(), REGIMES)
     for item in REGIMES:
         alone = margin(book(*basis()), market(), item)
         assert alone.requirements == comparison[item.name].requirements

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crossmargin.columns import readonly
 from crossmargin.errors import InputError
 from crossmargin.market import (
     LARGEST_PAR,
@@ -18,7 +19,6 @@ from crossmargin.market import (
     ParCurve,
     age_notes,
     raise_capped,
-    readonly,
     tenor_name,
     tenor_problems,
 )

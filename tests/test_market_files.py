@@ -328,7 +328,10 @@ def test_the_packaged_market() -> None:
     assert market.money_market == {"SOFR": 0.0368}
     assert market.notes == (
         "history ends 2017-03-29, 9.3 years before as-of 2026-06-30; look-back anchored at its end",
+        "TLT: spot, yield and volatility are made up, for the sample book",
     )
+    assert list(market.underlyings) == ["TLT"]
+    assert market.price_history is None
     data = tomllib.loads((DATA / "base_curve_2026-06-30.toml").read_text("utf-8"))
     for entry in [*data["par_yields"].values(), *data["money_market"].values()]:
         assert entry["source"] in data["sources"]

@@ -12,13 +12,15 @@ from crossmargin.eligibility import case_of
 from crossmargin.errors import InputError
 from crossmargin.margin import margin
 from crossmargin.portfolio import Portfolio, Position
-from crossmargin.products import PRODUCT_KINDS
+from crossmargin.products import PRODUCT_KINDS, Stock
 from crossmargin.regimes import (
     CROSS_MARGIN,
     ELSEWHERE,
     HARMONIZED,
+    PORTFOLIO_MARGIN,
     REGIMES,
     SILOED,
+    STRATEGY_MARGIN,
     TODAY,
     Silo,
     common_pools,
@@ -26,6 +28,7 @@ from crossmargin.regimes import (
     enrolled_in,
     pools,
     regime,
+    with_rulesets,
 )
 from crossmargin.registry import rules
 from tests.properties.strategies import (
@@ -55,7 +58,8 @@ def enrolment(portfolio: Portfolio) -> dict[str, str]:
 
 
 def test_three_regimes_and_what_they_are():
-    assert [item.name for item in REGIMES] == ["siloed", "cross_margin", "harmonized"]
+    assert REGIMES[:3] == (SILOED, CROSS_MARGIN, HARMONIZED)
+    assert [item.name for item in REGIMES[3:]] == ["strategy_margin", "portfolio_margin"]
     assert SILOED.programmes == ()
     assert CROSS_MARGIN.programmes == ("cme_ficc",)
     assert HARMONIZED.programmes == ("harmonized_rates",)
@@ -94,22 +98,63 @@ CME_CLASSES = {"PROPRIETARY", "XM_FUTURES_4D_AB", "CFTC_4D_AB"}
         (REPO, "FICC", FICC_CLASSES),
         (ZN, "CME", CME_CLASSES),
         (OPTION, "CME", CME_CLASSES),
-        (ETF_OPTION, "nowhere", set()),
     ],
     ids=lambda value: getattr(value, "symbol", None),
 )
 def test_where_each_product_is_margined(account_class, product, pot, classes):
-    accounts = [evolve(account, account_class=account_class) for account in ACCOUNTS]
-    (pool,) = drawn(book(Position("p", "ALPHA-GOV", product, 1.0), accounts=accounts))
+    (pool,) = drawn(book(Position("p", "ALPHA-GOV", product, 1.0), accounts=all_of(account_class)))
     expected = pot if account_class.value in classes else ELSEWHERE.pot
     assert pool.pot == expected
     assert bool(pool.ruleset) is (account_class.value in classes)
 
 
-def test_every_kind_of_product_but_listed_options_has_one_silo():
-    covered = [kind for silo in TODAY for kind in silo.kinds]
-    assert len(covered) == len(set(covered))
-    assert set(PRODUCT_KINDS) - set(covered) == {"listed_option"}
+def all_of(account_class):
+    return [evolve(account, account_class=account_class) for account in ACCOUNTS]
+
+
+def test_an_option_owes_its_broker_and_its_clearing_house():
+    held = book(Position("p", "ALPHA-GOV", ETF_OPTION, 1.0), accounts=all_of(AccountClass.SEC_15C3_3))
+    assert {(pool.pot, pool.ruleset) for pool in drawn(held)} == {
+        ("OCC", "occ_stans_like"),
+        (ELSEWHERE.pot, "finra_strategy"),
+    }
+
+
+def test_portfolio_margin_is_for_those_who_asked_and_are_admitted():
+    held = book(Position("p", "ALPHA-GOV", ETF_OPTION, 1.0), accounts=all_of(AccountClass.SEC_15C3_3))
+    cases = [case_of(held, held.positions[0], AS_OF)]
+    for admitted, rule in ((frozenset("p"), "portfolio_margin"), (frozenset(), "finra_strategy")):
+        found = pools(cases, TODAY, {}, {"portfolio_margin": admitted})
+        assert {pool.ruleset for pool in found} == {"occ_stans_like", rule}
+
+
+@pytest.mark.parametrize(
+    ("regime", "rule"), [(STRATEGY_MARGIN, "finra_strategy"), (PORTFOLIO_MARGIN, "portfolio_margin")]
+)
+def test_two_regimes_put_every_securities_account_under_one_rule(regime, rule):
+    held = book(Position("p", "ALPHA-GOV", Stock("IBM"), 1.0), accounts=all_of(AccountClass.SEC_15C3_3))
+    assert [pool.ruleset for pool in drawn(held, silos=regime.silos)] == [rule]
+
+
+def test_a_regime_may_try_other_rule_sets():
+    tried = with_rulesets(SILOED, {"cme_rates_futures": "lch_pairs_like"})
+    assert [silo.ruleset for silo in tried.silos if silo.pot == "CME"] == ["lch_pairs_like", "cme_span2_like"]
+    with pytest.raises(InputError) as caught:
+        with_rulesets(SILOED, {"cme_rates": "span", "ficc_gsd": "spam"})
+    assert [problem.what for problem in caught.value.problems] == ["no silo uses 'cme_rates'.", "unknown rule 'spam'."]
+
+
+def test_every_kind_of_product_has_a_silo_and_one_at_a_level():
+    assert {kind for silo in TODAY for kind in silo.kinds} == set(PRODUCT_KINDS)
+    for account_class in AccountClass:
+        for kind in PRODUCT_KINDS:
+            takers = [s for s in TODAY if kind in s.kinds and account_class in s.account_classes and not s.elected_by]
+            assert len(takers) == len({silo.level for silo in takers})
+
+
+def test_stock_is_margined_although_its_trade_has_settled():
+    held = book(Position("p", "ALPHA-GOV", Stock("IBM"), 1.0, AS_OF), accounts=all_of(AccountClass.SEC_15C3_3))
+    assert [pool.ruleset for pool in drawn(held)] == ["finra_strategy"]
 
 
 def test_a_settled_trade_leaves_its_clearing_house():

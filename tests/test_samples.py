@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 
 from crossmargin import samples
+from crossmargin.checking import check
 from crossmargin.margin import compare
+from crossmargin.products import PRODUCT_KINDS
 from crossmargin.products.calendars import is_business_day, next_business_day
 from crossmargin.products.lifetime import expiry_of
+from crossmargin.regimes import PORTFOLIO_MARGIN, SILOED, STRATEGY_MARGIN
 
 
 @pytest.fixture(scope="module")
@@ -74,3 +77,64 @@ def test_securities_agree_with_the_real_master(shared):
         assert float(row["coupon_pct"]) / 100 == pytest.approx(security.coupon)
         assert row["maturity_date"] == str(security.maturity)
         assert row["issue_date"] == str(security.issue)
+
+
+def test_the_retail_spread_is_margined_at_its_broker_and_not_modelled_at_the_clearing_house(comparison):
+    pat = {e.ruleset: e.line for e in comparison["siloed"].requirements if e.owner == "PAT"}
+    assert pat["finra_strategy"].amount is not None
+    assert not pat["finra_strategy"].partial
+    assert {line.note for line in pat["occ_stans_like"].parts if "TLT" in line.name} == {
+        "the market has no price history"
+    }
+    assert any(note.startswith("TLT") and "made up" in note for note in comparison["siloed"].notes)
+
+
+# ------------------------------------------------------------------------------------------- stock and its options
+
+
+@pytest.fixture(scope="module")
+def equity():
+    return samples.equity_options()
+
+
+@pytest.fixture(scope="module")
+def margined(equity):
+    return compare(*equity, (SILOED, STRATEGY_MARGIN, PORTFOLIO_MARGIN))
+
+
+def test_the_second_sample_is_made_anew_and_sound(equity):
+    portfolio, market = equity
+    assert samples.equity_options()[0] == portfolio
+    check(portfolio, market)
+    assert {product.kind for product in portfolio.products} == {"stock", "etf", "listed_option", "security_future"}
+    assert {product.kind for product in portfolio.products} < set(PRODUCT_KINDS)
+    assert all(expiry_of(product) > market.as_of for product in portfolio.products)
+    assert is_business_day(samples.EXPIRY)
+
+
+def test_its_prices_are_labelled_as_made_up(margined):
+    for report in margined.reports:
+        assert any("made up" in note and "shares" in note for note in report.notes)
+        assert report.status == "in_force"
+
+
+def test_each_account_is_under_the_rule_that_it_asked_for(margined):
+    rules = {(e.owner, e.ruleset) for e in margined["siloed"].requirements if e.level == "customer"}
+    assert ("ROBIN", "finra_strategy") in rules
+    assert ("LUX", "portfolio_margin") in rules
+    assert ("ROBIN", "portfolio_margin") not in rules
+    assert not margined["siloed"].refused()
+
+
+def test_every_customer_owes_something_under_every_regime(margined):
+    for report in margined.reports:
+        owed = {e.owner for e in report.requirements if e.level == "customer" and e.line.value > 0.0}
+        assert owed == {"ROBIN", "LUX"}
+    lux = {r.regime: sum(e.line.value for e in r.requirements if e.owner == "LUX") for r in margined.reports}
+    assert lux["portfolio_margin"] < lux["strategy_margin"]
+
+
+def test_the_clearing_level_says_why_it_is_not_modelled(margined):
+    clearing = [e.line for e in margined["siloed"].requirements if e.level == "clearing"]
+    assert [line.amount for line in clearing] == [None, None]
+    assert margined["siloed"].partial

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import math
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 
 import pytest
 
 from crossmargin.errors import InputError
 from crossmargin.market import History, Market, ParCurve
 from crossmargin.pnl import revalue
-from crossmargin.products import TIPS, FutureOption, ListedOption, TreasuryBill, TreasuryFuture, TreasuryNote
+from crossmargin.products import (
+    ETF,
+    TIPS,
+    FutureOption,
+    Index,
+    ListedOption,
+    SecurityFuture,
+    Stock,
+    TreasuryBill,
+    TreasuryFuture,
+    TreasuryNote,
+    Warrant,
+)
 from crossmargin.scenarios import grid_scenarios
-from crossmargin.underlyings import Underlying
+from crossmargin.underlyings import Underlying, securities_held, security_problems, ticker_held, unknown_breadth
 
 AS_OF, EXPIRY = date(2026, 6, 30), date(2027, 3, 19)
 CURVE = ParCurve(AS_OF, [0.25, 2, 5, 10, 30], [0.0387, 0.0414, 0.0419, 0.0444, 0.0491])
@@ -80,7 +92,6 @@ def test_a_misspelt_rule_gets_a_suggestion():
     "fields",
     [
         {"volatility": "20%"},
-        {"volatility": None},
         {"spot": "100"},
         {"dividend_yield": "2%"},
         {"dividends": [("soon", 1)]},
@@ -169,3 +180,100 @@ def test_a_spot_move_of_a_future_is_refused_or_moves_it():
 def test_an_option_that_outlives_its_future_is_refused():
     with pytest.raises(InputError):
         revalue([on_future(expiry=date(2028, 8, 18))], market(Underlying(ZN.symbol, 0.05)), STILL)
+
+
+# ------------------------------------------------------------------------------------------ more that is refused
+
+
+@pytest.mark.parametrize("symbol", ["", "  ", None, 5])
+def test_a_symbol_is_a_name(symbol):
+    assert len(wheres(lambda: Underlying(symbol, 0.2, 100.0))) == 1
+
+
+@pytest.mark.parametrize("dividends", [[5], ["ab"], [(EXPIRY,)], [(EXPIRY, 1.0, 2.0)], [(datetime(2026, 9, 1), 1.0)]])  # noqa: DTZ001
+def test_a_dividend_is_a_day_and_an_amount(dividends):
+    (found,) = wheres(lambda: Underlying("XYZ", 0.2, 100.0, dividends=dividends))
+    assert found == "underlying 'XYZ': a cash dividend is no amount."
+
+
+@pytest.mark.parametrize("fields", [{"volatility": True}, {"spot": True}, {"dividend_yield": False}])
+def test_true_and_false_are_no_numbers(fields):
+    assert len(wheres(lambda: Underlying(**{"symbol": "XYZ", "volatility": 0.2, "spot": 100.0, **fields}))) == 1
+
+
+@pytest.mark.parametrize("security", [Stock("ABC"), Index("SPX", "broad"), "XYZ", SecurityFuture("XYZ", 202609)])
+def test_its_security_is_one_of_its_own_name(security):
+    (found,) = wheres(lambda: Underlying("XYZ", 0.2, 100.0, security=security))
+    assert found.startswith("underlying 'XYZ': its security is")
+
+
+# ---------------------------------------------------------------------------------------- what a ticker is held as
+
+SPY = ETF("SPY", "broad_high_cap", tracks="SPX")
+SPX = Index("SPX", "broad_high_cap")
+INDEX_OPTION = ListedOption("SPX", "put", 5000.0, EXPIRY, settlement="cash", underlying_kind="index")
+FUND_OPTION = ListedOption("SPY", "put", 500.0, EXPIRY, underlying_kind="etf")
+
+
+def listed(*underlyings):
+    return {each.symbol: each for each in underlyings}
+
+
+def test_a_security_is_what_is_held_or_what_the_market_says_or_a_stock():
+    held = [SPY, NOTE, FUND_OPTION, INDEX_OPTION, SecurityFuture("IBM", 202609), Warrant("W", 1.0, EXPIRY), Stock("X")]
+    found = securities_held(iter(held), listed(Underlying("SPX", 0.2, 5000.0, security=SPX)))
+    assert found == {"SPY": SPY, "SPX": SPX, "IBM": Stock("IBM"), "W": Stock("W"), "X": Stock("X")}
+    assert list(found) == ["SPY", "SPX", "IBM", "W", "X"]
+    assert securities_held([], {}) == {}
+    assert securities_held([INDEX_OPTION], listed(Underlying("SPX", 0.2))) == {"SPX": Stock("SPX")}
+
+
+def test_the_ticker_below_anything():
+    assert [ticker_held(each) for each in (INDEX_OPTION, SPY, NOTE, ZN)] == ["SPX", "SPY", "", ""]
+
+
+def security_says(products, *underlyings, **keyed):
+    return [(each.where, each.what) for each in security_problems(products, {**listed(*underlyings), **keyed})]
+
+
+def test_a_ticker_is_held_as_one_thing():
+    twice = [SPY, Stock("SPY"), ETF("QQQ"), ETF("QQQ", "broad"), Stock("X"), Stock("X")]
+    spy, qqq = security_says(twice)
+    assert spy[0] == "SPY"
+    assert spy[1].startswith("is held as ETF(")
+    assert spy[1].endswith("and Stock(ticker='SPY').")
+    assert qqq[0] == "QQQ"
+
+
+def test_the_market_calls_it_the_same():
+    assert security_says([SPY], Underlying("SPY", 0.2, security=SPY)) == []
+    assert security_says([SPY], Underlying("SPY", 0.2)) == []
+    ((where, what),) = security_says([SPY], Underlying("SPY", 0.2, security=ETF("SPY", "broad")))
+    assert where == "SPY"
+    assert "and the market calls it ETF(" in what
+
+
+def test_an_option_is_on_what_its_ticker_is():
+    assert security_says([INDEX_OPTION], Underlying("SPX", 0.2, security=SPX)) == []
+    assert security_says([INDEX_OPTION, FUND_OPTION]) == []  # nobody says what they are: unknown, not wrong
+    plain = ListedOption("SPX", "put", 4000.0, EXPIRY, settlement="cash")  # its kind left unsaid
+    assert security_says([plain, INDEX_OPTION], Underlying("SPX", 0.2, security=SPX)) == []
+    on_stock = ListedOption("SPY", "put", 500.0, EXPIRY, settlement="cash", underlying_kind="index")
+    assert security_says([on_stock, SPY]) == [(on_stock.symbol, f"is an option on an index, and SPY is {SPY}.")]
+
+
+def test_an_underlying_stands_under_its_own_symbol():
+    wrong = {"SPY": Underlying("SPX", 0.2, 5000.0)}
+    said = [("SPY", "the market keeps 'SPX' under this symbol.")]
+    assert security_says([SPY], **wrong) == security_says([FUND_OPTION], **wrong) == said
+    assert security_says([NOTE, Stock("X")], **wrong) == []
+
+
+def test_whose_breadth_nobody_tells():
+    held = [INDEX_OPTION, FUND_OPTION, ListedOption("X", "put", 5.0, EXPIRY)]
+    assert unknown_breadth(held, {}) == {"SPX", "SPY"}
+    assert unknown_breadth([*held, SPY], listed(Underlying("SPX", 0.2, security=SPX))) == set()
+    assert unknown_breadth(held, listed(Underlying("SPX", 0.2))) == {"SPX", "SPY"}
+    # One option says what it is on, the next one does not: the order does not matter.
+    plain = ListedOption("SPX", "put", 4000.0, EXPIRY, settlement="cash")
+    assert unknown_breadth([plain, INDEX_OPTION], {}) == unknown_breadth([INDEX_OPTION, plain], {}) == {"SPX"}

@@ -25,6 +25,7 @@ from crossmargin.portfolio import Portfolio, Position
 from crossmargin.products import (
     PRODUCT_KINDS,
     FutureOption,
+    IndexFuture,
     Product,
     ShortRateFuture,
     TreasuryFuture,
@@ -33,6 +34,7 @@ from crossmargin.products import (
     deliverable_basket,
 )
 from crossmargin.products.futures import Deliverable
+from crossmargin.products.options import FUTURE_OPTION_KINDS
 
 Check: TypeAlias = Callable[[Portfolio], Iterable[Problem]]
 _Record = TypeVar("_Record", Firm, Customer, Account)
@@ -233,7 +235,7 @@ def _product(entry: Entry, kind: str, securities: _Securities) -> Product | None
     arguments = read_fields(_completed(entry, own, listed), fields.PRODUCT_FIELDS[kind])
     if arguments is None or unlisted or (listed and listed.security is None):
         return None
-    if kind in ("treasury_future", "future_option"):
+    if kind in ("treasury_future", *FUTURE_OPTION_KINDS):
         return _future_or_option(entry, kind, arguments, securities)
     if "collateral" in arguments:
         arguments["collateral"] = securities.by_name[arguments["collateral"]].security
@@ -279,8 +281,8 @@ def _future_or_option(
     entry: Entry, kind: str, arguments: dict[str, Any], securities: _Securities
 ) -> TreasuryFuture | FutureOption | None:
     """Return the future, its basket as named or else selected, or the option, whose basket nothing needs."""
-    if contract_specs()[arguments["contract"]].asset == "short_rate":
-        return _short_rate_option(entry, arguments)
+    if (asset := contract_specs()[arguments["contract"]].asset) in _WITHOUT_BASKET:
+        return _option_without_basket(entry, arguments, _WITHOUT_BASKET[asset])
     terms = {name: arguments.pop(name) for name in ("contract", "delivery_month")}
     chosen = arguments.pop("basket", NO_BASKET if kind == "future_option" else None)
     future: TreasuryFuture | None = _made(entry, TreasuryFuture, terms)
@@ -296,11 +298,19 @@ def _future_or_option(
     return option
 
 
-def _short_rate_option(entry: Entry, arguments: dict[str, Any]) -> FutureOption | None:
+_WITHOUT_BASKET: Mapping[str, type[ShortRateFuture | IndexFuture]] = {
+    "short_rate": ShortRateFuture,
+    "index": IndexFuture,
+}
+
+
+def _option_without_basket(
+    entry: Entry, arguments: dict[str, Any], on: type[ShortRateFuture | IndexFuture]
+) -> FutureOption | None:
     if arguments.pop("basket", None):
-        entry.note("basket", "does not belong to an option on a short-rate future.", "Leave it blank.")
+        entry.note("basket", "does not belong to an option on a future that settles in cash.", "Leave it blank.")
     terms = {"contract": arguments.pop("contract"), "month": arguments.pop("delivery_month")}
-    future = _made(entry, ShortRateFuture, terms)
+    future = _made(entry, on, terms)
     option: FutureOption | None = future and _made(entry, FutureOption, {"underlying": future, **arguments})
     return option
 

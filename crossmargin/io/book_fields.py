@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
-from crossmargin.accounts import AccountClass, Agreement, ClearingHouse, CustomerKind, Registration
+from crossmargin.accounts import AccountClass, Agreement, ClearingHouse, CustomerKind, IntradayMonitoring, Registration
 from crossmargin.io import entries as read
 from crossmargin.io.entries import Entry, Field, Reader
 from crossmargin.products import PRODUCT_KINDS, contract_specs
+from crossmargin.products.equities import BREADTHS
 from crossmargin.products.options import EXERCISES, RIGHTS, SETTLEMENTS, SETTLES_AT, UNDERLYING_KINDS
 
 SECTIONS = ("firms", "customers", "accounts", "securities", "positions")
@@ -36,11 +37,11 @@ def _word(entry: Entry, name: str) -> str | None:
     return None
 
 
-def _contract(asset: str = "") -> Reader:
-    """Return a reader of a contract code of one asset, or of any; the codes are looked up when first needed."""
+def _contract(*assets: str) -> Reader:
+    """Return a reader of a contract code of some assets; the codes are looked up when first needed."""
 
     def code(entry: Entry, name: str) -> str | None:
-        known = [code for code, spec in contract_specs().items() if asset in ("", spec.asset)]
+        known = [code for code, spec in contract_specs().items() if spec.asset in assets]
         return read.choice(entry, name, known)
 
     return code
@@ -58,6 +59,7 @@ FIRM = (
     Field("memberships", read.several_of(ClearingHouse)),
     Field("affiliates", read.texts),
     Field("compliant", read.flag),
+    Field("monitoring", read.one_of(IntradayMonitoring)),
 )
 CUSTOMER = (_ID, _NAME, Field("kind", read.one_of(CustomerKind)))
 ACCOUNT = (
@@ -67,6 +69,7 @@ ACCOUNT = (
     _needed("account_class", read.one_of(AccountClass)),
     Field("arrangement", read.text),
     Field("agreements", read.several_of(Agreement)),
+    Field("equity", read.number),
 )
 SECURITY = (Field("name", _word), _needed("product", read.one_of(SECURITY_KINDS)))
 POSITION = (_ID, _needed("account", read.text), _needed("quantity", read.number), Field("settles", read.day))
@@ -86,6 +89,7 @@ _FUTURE = (
     _needed("month", read.month, "delivery_month"),
     Field("basket", read.texts),
 )
+_TICKER, _UNDERLYING = _needed("ticker", read.text), _needed("underlying", read.text)
 _OPTION = (_needed("right", read.one_of(RIGHTS)), _needed("strike", read.number), _needed("expiry", read.day))
 _LISTED = (
     Field("exercise", read.one_of(EXERCISES)),
@@ -101,14 +105,25 @@ PRODUCT_FIELDS: Mapping[str, tuple[Field, ...]] = MappingProxyType(
         "treasury_note": _COUPON_SECURITY,
         "treasury_bond": _COUPON_SECURITY,
         "treasury_frn": (_needed("spread_bp", read.basis_points, "spread"), _MATURITY, _ISSUE, _CUSIP),
-        "tips": _COUPON_SECURITY,
+        "tips": (*_COUPON_SECURITY, Field("index_ratio", read.number)),
         "strips": (_MATURITY, _CUSIP),
         "repo": _REPO,
         "reverse_repo": _REPO,
         "treasury_future": _FUTURE,
         "short_rate_future": (_needed("contract", _contract("short_rate")), _needed("month", read.month)),
-        "future_option": (_needed("contract", _contract()), *_FUTURE[1:], *_OPTION),
-        "listed_option": (_needed("underlying", read.text), *_OPTION, *_LISTED),
+        "index_future": (_needed("contract", _contract("index")), _needed("month", read.month)),
+        "future_option": (_needed("contract", _contract("treasury", "short_rate")), *_FUTURE[1:], *_OPTION),
+        "index_future_option": (_needed("contract", _contract("index")), _FUTURE[1], *_OPTION),
+        "listed_option": (_UNDERLYING, *_OPTION, *_LISTED),
+        "stock": (_TICKER,),
+        "etf": (
+            _TICKER,
+            Field("breadth", read.one_of(BREADTHS)),
+            Field("tracks", read.text),
+            Field("leverage", read.number),
+        ),
+        "security_future": (_UNDERLYING, _needed("month", read.month), Field("multiplier", read.number)),
+        "warrant": (_UNDERLYING, *_OPTION[1:]),
     }
 )
 

@@ -1,7 +1,8 @@
 """Market data from files: the Treasury's own CSV, FRED, the tidy table, and the history in the package.
 
 `read_market_directory(directory, as_of)` recognises the files itself; `packaged_market()` needs none. Each
-reader reports every bad field of a file at once, with row and column. Nothing is fetched from anywhere.
+reader reports every bad field of a file at once, with row and column. Prices of shares and options are read in
+`price_files`. Nothing is fetched from anywhere.
 """
 
 from __future__ import annotations
@@ -18,22 +19,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import evolve, frozen
 
-from crossmargin.errors import InputError, Problem, suggestion
+from crossmargin.columns import FloatArray
+from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.io.price_files import PRICE_FILES, PriceFiles, read_price_files
 from crossmargin.io.tables import Row, Source, Table, dated_rows, header_of, numbers, read_table, table_of
-from crossmargin.market import (
-    TENORS,
-    FloatArray,
-    History,
-    Market,
-    ParCurve,
-    age_notes,
-    raise_capped,
-    tenor_name,
-)
+from crossmargin.market import TENORS, History, Market, ParCurve, age_notes, raise_capped, tenor_name
+from crossmargin.products.equities import ETF
+from crossmargin.underlyings import Underlying
 
 UNITS = ("percent", "decimal")
+REAL_YIELDS = "real_yields.csv"
 
 # Conventions of data quality, not regulation: yields in percent have been between 0 and 17 since 1962.
 LARGEST_PERCENT = 25.0
@@ -137,6 +134,22 @@ def read_tidy_par_yields(source: Source, *, unit: str = "") -> History:
     return _par_history(read_table(source), _TIDY, unit)
 
 
+def read_real_par_yields(source: Source, *, unit: str = "") -> History:
+    r"""Return the history of real par yields in a table `date, 5Y, 7Y, 10Y, 20Y, 30Y`; as `read_tidy_par_yields`.
+
+    References
+    ----------
+    US Department of the Treasury, Daily Treasury Par Real Yield Curve Rates, home.treasury.gov.
+
+    Examples
+    --------
+    >>> from io import StringIO
+    >>> read_real_par_yields(StringIO("date,5Y,10Y\n2024-12-31,2.00,2.24\n")).par.tolist()
+    [[0.02, 0.0224]]
+    """
+    return _par_history(read_table(source), _TIDY, unit)
+
+
 def read_money_market(source: Source, as_of: date) -> MoneyMarketRates:
     r"""Return the overnight rates of a table in percent: each the last one up to a week before `as_of`.
 
@@ -159,11 +172,13 @@ def read_money_market(source: Source, as_of: date) -> MoneyMarketRates:
 
 
 def read_market_directory(directory: str | PathLike[str], as_of: date) -> Market:
-    """Return the market of `as_of` from the CSV files of a directory, each recognised by its header.
+    """Return the market of `as_of` from the files of a directory.
 
-    Par-yield files (Treasury, FRED, tidy; a table must hold a tenor of six months or less, which tables of
-    real yields and of swap rates do not) are joined into one history; money-market tables give the overnight
-    rates. Files of other kinds are left alone and named in the notes of the market.
+    Five are known by their names: `underlyings.toml`, `prices.csv`, `price_history.csv`, `volatility_history.csv` (see
+    `price_files`) and `real_yields.csv`. Other CSV files are recognised by their headers. Par-yield files (Treasury,
+    FRED, tidy; a table must hold a tenor of six months or less, which tables of real yields and of swap rates do not)
+    are joined into one history; money-market tables give the overnight rates. Files of other kinds are left alone and
+    named in the notes of the market.
 
     Raises
     ------
@@ -173,25 +188,40 @@ def read_market_directory(directory: str | PathLike[str], as_of: date) -> Market
     folder = Path(directory)
     if not folder.is_dir():
         raise InputError([Problem("is no directory.", str(folder), "Give the directory of the market files.")])
-    paths = sorted(path for path in folder.iterdir() if path.name.endswith((".csv", ".csv.gz")))
+    paths = sorted(path for path in folder.iterdir() if path.name.endswith((".csv", ".csv.gz", ".toml")))
     histories: list[History] = []
     rates: list[MoneyMarketRates] = []
     ignored: list[str] = []
-    problems: list[Problem] = []
+    real: list[History] = []
+    problems, prices = Problems(), PriceFiles()
+    with problems.collecting():
+        prices = read_price_files(folder)
     for path in paths:
-        try:
-            _take(path, as_of, (histories, rates, ignored))
-        except InputError as error:
-            problems += error.problems
-    if not problems and not histories:
-        problems.append(_nothing_recognised(folder, ignored))
-    raise_capped(problems, f"the market files of {folder}")
+        with problems.collecting():
+            _take(path, as_of, (histories, rates, ignored, real))
+    if not problems.found and not histories:
+        problems.extend([_nothing_recognised(folder, [path for path in paths if path.suffix != ".toml"])])
+    raise_capped(problems.found, f"the market files of {folder}")
     history = reduce(History.extended, histories)
-    notes = [note for found in rates for note in found.notes]
+    curve, unquoted = _real_curve(real, as_of)
+    notes = [*(note for found in rates for note in found.notes), *unquoted]
     if ignored:
         notes.append(f"files not read: {', '.join(ignored)}")
     merged = {name: rate for found in rates for name, rate in found.rates.items()}
-    return Market.from_history(history, as_of, money_market=merged, notes=notes)
+    market = Market.from_history(history, as_of, money_market=merged, prices=prices.prices, notes=notes)
+    told: dict[Any, Any] = dict(prices.underlyings)
+    return evolve(market, real_curve=curve, underlyings=told, price_history=prices.history)
+
+
+def _real_curve(found: Sequence[History], as_of: date) -> tuple[ParCurve | None, tuple[str, ...]]:
+    """Return the real curve of the very date, or none and a note."""
+    if not found:
+        return None, ()
+    history, row = found[0], found[0].row_at(as_of)
+    if row is None or history.dates[row] != as_of:
+        return None, (f"no real yields of {as_of}: TIPS have no price",)
+    quoted = np.isfinite(history.par[row])
+    return ParCurve(as_of, history.tenors[quoted], history.par[row, quoted], history.source, real=True), ()
 
 
 @cache
@@ -229,16 +259,23 @@ def packaged_base_curve() -> ParCurve:
 def packaged_market(history: History | None = None) -> Market:
     """Return the market of 2026-06-30: packaged base curve and SOFR, packaged history or your longer one.
 
+    Spot, yield and volatility of TLT, on which the sample book holds options, are made up, and its notes say so.
+
     Examples
     --------
-    >>> packaged_market().notes[0]
-    'history ends 2017-03-29, 9.3 years before as-of 2026-06-30; look-back anchored at its end'
+    >>> for note in packaged_market().notes:
+    ...     print(note)
+    history ends 2017-03-29, 9.3 years before as-of 2026-06-30; look-back anchored at its end
+    TLT: spot, yield and volatility are made up, for the sample book
     """
     data = _base_curve()
     past = packaged_history() if history is None else history
     curve = packaged_base_curve()
     rates = {name: _hundredth(entry["value"]) for name, entry in data["money_market"].items()}
-    return Market(curve.as_of, curve, past, money_market=rates, notes=age_notes(past, curve.as_of))
+    fund = Underlying("TLT", 0.135, 85.5, dividend_yield=0.045, security=ETF("TLT", "narrow"))
+    notes = (*age_notes(past, curve.as_of), "TLT: spot, yield and volatility are made up, for the sample book")
+    told: dict[Any, Any] = {fund.symbol: fund}
+    return Market(curve.as_of, curve, past, money_market=rates, underlyings=told, notes=notes)
 
 
 @frozen
@@ -367,10 +404,18 @@ def _hundredth(percent: float) -> float:
     return round(float(percent) / 100.0, 12)
 
 
-def _take(path: Path, as_of: date, sinks: tuple[list[History], list[MoneyMarketRates], list[str]]) -> None:
-    """Read a file and put what it holds where it belongs: a history, rates, or the list of other files."""
-    histories, rates, ignored = sinks
-    header = header_of(path)
+def _take(
+    path: Path, as_of: date, sinks: tuple[list[History], list[MoneyMarketRates], list[str], list[History]]
+) -> None:
+    """Read a file and put what it holds where it belongs: yields, rates, the list of other files, real yields."""
+    histories, rates, ignored, real = sinks
+    name = path.name.removesuffix(".gz")
+    if name in PRICE_FILES:
+        return
+    if name == REAL_YIELDS:
+        real.append(read_real_par_yields(path))
+        return
+    header = () if name.endswith(".toml") else header_of(path)
     shape = _recognised(header)
     if shape is not None:
         histories.append(_par_history(read_table(path), shape, ""))
@@ -392,8 +437,8 @@ def _recognised(header: Sequence[str]) -> _Format | None:
     return _TIDY if "source" in header or "date" in header else _TREASURY
 
 
-def _nothing_recognised(folder: Path, ignored: Sequence[str]) -> Problem:
-    seen = f"{len(ignored)} CSV files, none with par yields" if ignored else "no CSV file"
+def _nothing_recognised(folder: Path, seen_files: Sequence[Path]) -> Problem:
+    seen = f"{len(seen_files)} CSV files, none with par yields" if seen_files else "no CSV file"
     fix = "Add the Treasury's par-yield CSV, FRED series DGS1MO to DGS30, or a table date,1M,...,30Y."
     return Problem(f"{seen}.", str(folder), fix)
 

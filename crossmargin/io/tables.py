@@ -20,8 +20,8 @@ from typing import IO
 import numpy as np
 from attrs import frozen
 
+from crossmargin.columns import FloatArray
 from crossmargin.errors import InputError, Problem
-from crossmargin.market import FloatArray
 
 Source = str | PathLike[str] | IO[str] | IO[bytes]
 Row = tuple[int, list[str]]

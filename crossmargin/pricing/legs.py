@@ -30,7 +30,9 @@ from crossmargin.curves import FloatArray, discount_factors, year_fractions, zer
 from crossmargin.errors import InputError, Problem, Problems
 from crossmargin.market import Market, ParCurve
 from crossmargin.products import Product
+from crossmargin.products.equities import ETF, SecurityFuture, Stock, Warrant
 from crossmargin.products.futures import (
+    IndexFuture,
     ShortRateFuture,
     TreasuryFuture,
     contract_spec,
@@ -55,6 +57,7 @@ from crossmargin.products.treasuries import (
 POINTS = 100.0  # prices are quoted per 100 of face, short rates as 100 minus the rate
 MONEY_MARKET_YEAR = 360.0  # Act/360, the day count of SOFR, of federal funds and of floating-rate notes
 MONTHS_OF_FRN = 3
+_WITHOUT_FLOWS = (FutureOption, ListedOption, IndexFuture, Stock, ETF, SecurityFuture, Warrant)
 
 PriceGrowth: TypeAlias = Callable[[Sequence[date]], FloatArray]
 """Dates -> growth of the price index from today that today's nominal and real curve agree on, [n_dates]."""
@@ -161,7 +164,7 @@ def legs_of(product: Product, as_of: date, *, growth: PriceGrowth | None = None)
         leg = _tips_leg(product, as_of, growth)
     elif isinstance(product, TreasuryFRN):
         leg = _frn_leg(product, as_of)
-    elif isinstance(product, FutureOption | ListedOption) or not has_fixed_cash_flows(product):
+    elif isinstance(product, _WITHOUT_FLOWS) or not has_fixed_cash_flows(product):
         _refuse(product, f"a {product.kind} has no valuation here", fix="Leave it out: see can_revalue.")
     else:
         leg = Leg(cash_flows(product, as_of), as_of)

@@ -17,19 +17,21 @@ import numpy as np
 import numpy.typing as npt
 from attrs import field, frozen
 
+from crossmargin.columns import FloatArray
 from crossmargin.curves import discount_factors, year_fractions
 from crossmargin.errors import InputError, Problem, suggestion
-from crossmargin.market import FloatArray, Market
+from crossmargin.market import Market
 from crossmargin.pricing.american import american_price, american_values, lattice_price
 from crossmargin.pricing.european import EuropeanBook, european_values
 from crossmargin.pricing.volatility_scenarios import VolatilityShock, scenario_volatilities
 from crossmargin.products import Product
-from crossmargin.products.futures import ShortRateFuture, TreasuryFuture, delivery_date, reference_period
+from crossmargin.products.futures import IndexFuture, ShortRateFuture, TreasuryFuture, delivery_date, reference_period
 from crossmargin.products.options import FutureOption, ListedOption
 from crossmargin.scenarios import ScenarioSet
 from crossmargin.underlyings import Underlying
 
 Option: TypeAlias = FutureOption | ListedOption
+Future: TypeAlias = TreasuryFuture | ShortRateFuture | IndexFuture
 
 STEPS = 400  # of the lattice: 5e-3 on a spot of 100
 _RENAME = "Keep each underlying under its own symbol."
@@ -58,7 +60,7 @@ class _Setting:
     market: Market
     scenarios: ScenarioSet
     curves: tuple[FloatArray, FloatArray]
-    futures: Mapping[TreasuryFuture | ShortRateFuture, FloatArray]
+    futures: Mapping[Future, FloatArray]
 
 
 def option_values(
@@ -67,7 +69,7 @@ def option_values(
     scenarios: ScenarioSet,
     *,
     curves: tuple[FloatArray, FloatArray],
-    futures: Mapping[TreasuryFuture | ShortRateFuture, FloatArray],
+    futures: Mapping[Future, FloatArray],
 ) -> dict[Product, FloatArray]:
     """Return the value of each option today and under every scenario, USD per contract, rows [1 + n_scenarios].
 
@@ -102,6 +104,8 @@ def option_problems(options: Iterable[Option], market: Market, scenarios: Scenar
             yield Problem(f"the market has no underlying {symbol!r}.", option.symbol, fix)
         elif not on_future and known.spot is None:
             yield Problem(f"underlying {symbol!r} has no spot.", option.symbol, "Give Underlying(..., spot=...).")
+        elif known.volatility is None:
+            yield Problem(f"underlying {symbol!r} has no volatility.", option.symbol, "Give Underlying(..., 0.2).")
         elif known.symbol != symbol:
             yield Problem(f"is priced from {symbol!r}, which calls itself {known.symbol!r}.", option.symbol, _RENAME)
         if on_future and symbol in scenarios.spot_moves:
@@ -122,7 +126,7 @@ def symbol_of_underlying(option: Option) -> str:
 
 
 def _slices(options: Sequence[Option], setting: _Setting) -> Iterable[_Slice]:
-    groups: dict[tuple[TreasuryFuture | ShortRateFuture | str, date, str], list[Option]] = {}
+    groups: dict[tuple[Future | str, date, str], list[Option]] = {}
     for option in options:
         groups.setdefault((option.underlying, option.expiry, option.exercise), []).append(option)
     for (on, expiry, _), held in groups.items():
@@ -220,5 +224,7 @@ def _on_future(option: Option) -> bool:
     return isinstance(option, FutureOption)
 
 
-def _last_day(future: TreasuryFuture | ShortRateFuture) -> date:
+def _last_day(future: Future) -> date:
+    if isinstance(future, IndexFuture):
+        return future.expiry
     return delivery_date(future) if isinstance(future, TreasuryFuture) else reference_period(future)[1]

@@ -1,14 +1,15 @@
 """What can be held: frozen data with validation, no pricing.
 
 `Product` is any of them, `PRODUCT_KINDS` finds the class by its `kind`. Schedules and cash flows are in
-`treasuries`, quotation in `conventions`, contract terms in `futures`, business days in `calendars`.
+`treasuries`, shares and what is written on them in `equities`, quotation in `conventions`, contract terms in
+`futures`, business days in `calendars`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from crossmargin.products.calendars import (
     add_business_days,
@@ -17,6 +18,7 @@ from crossmargin.products.calendars import (
     next_business_day,
     previous_business_day,
 )
+from crossmargin.products.contracts import ContractSpec, DeliverableGrade, contract_specs
 from crossmargin.products.conventions import (
     BondPrice,
     bill_discount_rate,
@@ -25,21 +27,20 @@ from crossmargin.products.conventions import (
     price_from_yield,
     settlement_date,
 )
+from crossmargin.products.equities import ETF, Index, Security, SecurityFuture, Stock, Warrant
 from crossmargin.products.futures import (
-    ContractSpec,
     Deliverable,
-    DeliverableGrade,
+    IndexFuture,
     ShortRateFuture,
     TreasuryFuture,
     contract_spec,
-    contract_specs,
     conversion_factor,
     deliverable_basket,
     delivery_date,
     last_trading_day,
     reference_period,
 )
-from crossmargin.products.options import FutureOption, ListedOption
+from crossmargin.products.options import FUTURE_OPTION_KINDS, FutureOption, ListedOption
 from crossmargin.products.treasuries import (
     STRIPS,
     TIPS,
@@ -74,31 +75,39 @@ Product: TypeAlias = (
     | ReverseRepo
     | TreasuryFuture
     | ShortRateFuture
+    | IndexFuture
     | FutureOption
     | ListedOption
+    | Stock
+    | ETF
+    | SecurityFuture
+    | Warrant
 )
 
+_OF_ONE_KIND: tuple[Any, ...] = (
+    TreasuryBill,
+    TreasuryNote,
+    TreasuryBond,
+    TreasuryFRN,
+    TIPS,
+    STRIPS,
+    Repo,
+    ReverseRepo,
+    TreasuryFuture,
+    ShortRateFuture,
+    IndexFuture,
+    ListedOption,
+    Stock,
+    ETF,
+    SecurityFuture,
+    Warrant,
+)
 PRODUCT_KINDS: Mapping[str, type[Product]] = MappingProxyType(
-    {
-        product.kind: product
-        for product in (
-            TreasuryBill,
-            TreasuryNote,
-            TreasuryBond,
-            TreasuryFRN,
-            TIPS,
-            STRIPS,
-            Repo,
-            ReverseRepo,
-            TreasuryFuture,
-            ShortRateFuture,
-            FutureOption,
-            ListedOption,
-        )
-    }
+    {**{product.kind: product for product in _OF_ONE_KIND}, **dict.fromkeys(FUTURE_OPTION_KINDS, FutureOption)}
 )
 
 __all__ = [
+    "ETF",
     "PRODUCT_KINDS",
     "STRIPS",
     "TIPS",
@@ -108,18 +117,24 @@ __all__ = [
     "Deliverable",
     "DeliverableGrade",
     "FutureOption",
+    "Index",
+    "IndexFuture",
     "ListedOption",
     "Product",
     "Repo",
     "RepoLeg",
     "ReverseRepo",
+    "Security",
+    "SecurityFuture",
     "ShortRateFuture",
+    "Stock",
     "TreasuryBill",
     "TreasuryBond",
     "TreasuryFRN",
     "TreasuryFuture",
     "TreasuryNote",
     "TreasurySecurity",
+    "Warrant",
     "accrued_interest",
     "add_business_days",
     "bill_discount_rate",

@@ -12,7 +12,7 @@ from datetime import date, timedelta
 from functools import cache, lru_cache
 
 _ONE_DAY = timedelta(days=1)
-_MONDAY, _WEDNESDAY, _THURSDAY, _SATURDAY, _SUNDAY = 0, 2, 3, 5, 6
+_MONDAY, _WEDNESDAY, _THURSDAY, _FRIDAY, _SATURDAY, _SUNDAY = 0, 2, 3, 4, 5, 6
 
 # Days without Treasury par yields that no rule foretells: a Good Friday closed in spite of the employment
 # report (1994), presidential funerals (1994, 2004, 2018), the attacks of 2001 and hurricane Sandy
@@ -82,6 +82,18 @@ def third_wednesday(year: int, month: int) -> date:
     '2026-09-16'
     """
     return nth_weekday(year, month, _WEDNESDAY, 3)
+
+
+def third_friday(year: int, month: int) -> date:
+    """Return the day on which most listed options and index futures of a month settle: Thursday on a holiday.
+
+    Examples
+    --------
+    >>> third_friday(2026, 9).isoformat(), third_friday(2025, 4).isoformat()  # the latter is Good Friday
+    ('2026-09-18', '2025-04-17')
+    """
+    friday = nth_weekday(year, month, _FRIDAY, 3)
+    return friday if is_business_day(friday) else previous_business_day(friday)
 
 
 @lru_cache(maxsize=512)

@@ -1,17 +1,15 @@
-"""Interest-rate futures: contract terms, dates, deliverable baskets and conversion factors.
+"""Futures on Treasuries, overnight rates and indices: dates, deliverable baskets and conversion factors.
 
-Call `TreasuryFuture` and `ShortRateFuture` to hold one, `deliverable_basket` to fill the former,
-`conversion_factor` for its members. The terms come from `data/futures_contracts.toml` with their sources.
-Nothing here prices; the quantity of a position is contracts, long > 0.
+Call `TreasuryFuture`, `ShortRateFuture` and `IndexFuture` to hold one, `deliverable_basket` to fill the first,
+`conversion_factor` for its members. Contract terms are in `contracts`. Nothing here prices; the quantity of a position
+is contracts, long > 0.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from datetime import date
+from collections.abc import Iterable
+from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
-from functools import cache
-from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
 from attrs import field, frozen
@@ -23,86 +21,17 @@ from crossmargin.products.calendars import (
     add_months,
     is_month_end,
     last_business_day_of_month,
+    third_friday,
     third_wednesday,
 )
+from crossmargin.products.contracts import ContractSpec, DeliverableGrade, Reopening, contract_specs, reopenings
 from crossmargin.products.treasuries import TreasuryBond, TreasuryNote
 
 Deliverable: TypeAlias = TreasuryNote | TreasuryBond
 
-_TERMS_FILE = "data/futures_contracts.toml"
 _LONGEST_NOTE_MONTHS = 120  # a Treasury note is by definition issued with at most ten years to run
+_VIX_DAYS = 30  # the VIX looks thirty days ahead, to the expiry of SPX options
 _FACTOR_STEP = Decimal("0.0001")
-
-
-@frozen
-class Citation:
-    """Where a group of contract terms comes from: `part` is `economics`, `dates` or `basket`."""
-
-    part: str
-    title: str
-    url: str
-    locator: str
-    grade: str
-
-
-@frozen
-class DeliverableGrade:
-    """What may be delivered into a Treasury future.
-
-    Terms are whole months; remaining terms run from the first day of the contract month and both bounds are
-    included, None where there is no bound. `security` is `note` or `bond`. `rounding_months` and
-    `notional_coupon` (decimal) enter the conversion factor.
-    """
-
-    security: str
-    min_remaining_months: int
-    max_remaining_months: int | None
-    max_original_months: int | None
-    rounding_months: int
-    notional_coupon: float
-
-
-@frozen
-class ContractSpec:
-    """Terms of a futures contract.
-
-    `face` is the USD face of one contract, `point_value` the USD gained by one long contract when its price
-    rises by 1.00, `tick` the smallest move in points, `months` the contract months that may be listed.
-    `last_trading` and `last_delivery` count business days from the last business day of the contract month,
-    or from the end of the reference quarter. `period` is `calendar_month` or `imm_quarter` for a short-rate
-    future and empty otherwise, like `rate` and `averaging`.
-    """
-
-    code: str
-    name: str
-    exchange: str
-    asset: str
-    face: float
-    point_value: float
-    tick: float
-    months: tuple[int, ...]
-    last_trading: int
-    last_delivery: int | None
-    grade: DeliverableGrade | None
-    period: str
-    rate: str
-    averaging: str
-    citations: tuple[Citation, ...]
-
-    @property
-    def basis_point_value(self) -> float:
-        """USD per contract for a move of 0.01 points, one basis point of a short-rate future."""
-        return self.point_value / 100
-
-
-@frozen
-class Reopening:
-    """A later auction that added to an outstanding issue and so gave it a shorter original term."""
-
-    cusip: str
-    coupon: float
-    maturity: date
-    reopened: date
 
 
 def _basket(value: Any) -> Any:
@@ -187,24 +116,66 @@ class ShortRateFuture:
         return _symbol(self.contract, self.month)
 
 
-def contract_specs() -> Mapping[str, ContractSpec]:
-    """Return the terms of every contract by its code. Read once, when first needed.
+@frozen
+class IndexFuture:
+    """A cash-settled future on a stock index or on the VIX.
+
+    Parameters
+    ----------
+    contract : str
+        ES, MES, NQ, RTY, YM or VX.
+    month : int
+        CCYYMM.
+
+    Raises
+    ------
+    InputError
+        With every field that is wrong.
 
     Examples
     --------
-    >>> spec = contract_specs()["ZN"]
-    >>> spec.face, spec.point_value, spec.grade.min_remaining_months
-    (100000.0, 1000.0, 78)
+    >>> future = IndexFuture("ES", 202609)
+    >>> future.symbol, future.underlying, future.expiry.isoformat()
+    ('ES 2026-09', 'SPX', '2026-09-18')
+    >>> IndexFuture("VX", 202609).expiry.isoformat()  # thirty days before the options of October expire
+    '2026-09-16'
     """
-    return _terms()[0]
+
+    kind: ClassVar[str] = "index_future"
+    contract: str
+    month: int
+
+    def __attrs_post_init__(self) -> None:
+        problems = Problems()
+        _check_contract(problems, self.contract, self.month, "index")
+        problems.raise_if_any()
+
+    @property
+    def symbol(self) -> str:
+        """Contract and month, for example `ES 2026-09`."""
+        return _symbol(self.contract, self.month)
+
+    @property
+    def underlying(self) -> str:
+        """Ticker of the index that it settles on."""
+        return contract_specs()[self.contract].index
+
+    @property
+    def multiplier(self) -> float:
+        """USD per point of the index."""
+        return contract_specs()[self.contract].point_value
+
+    @property
+    def expiry(self) -> date:
+        """The day of final settlement."""
+        year, month = divmod(self.month, 100)
+        if contract_specs()[self.contract].period == "third_friday":
+            return third_friday(year, month)
+        later = add_months(date(year, month, 1), 1)
+        return third_friday(later.year, later.month) - timedelta(days=_VIX_DAYS)
 
 
-def reopenings() -> tuple[Reopening, ...]:
-    """Return the known reopenings that gave an issue a shorter original term than its first issue shows."""
-    return _terms()[1]
-
-
-def contract_spec(future: TreasuryFuture | ShortRateFuture) -> ContractSpec:
+def contract_spec(future: TreasuryFuture | ShortRateFuture | IndexFuture) -> ContractSpec:
     """Return the terms of the contract of a future."""
     return contract_specs()[future.contract]
 
@@ -349,56 +320,6 @@ def deliverable_basket(contract: str, delivery_month: int, securities: Iterable[
     ]
     _require_issues(within, grade, f"{contract} {delivery_month}")
     return tuple(security for security in within if _original_fits(security, last_day, grade))
-
-
-@cache
-def _terms() -> tuple[Mapping[str, ContractSpec], tuple[Reopening, ...]]:
-    import tomllib
-    from importlib.resources import files
-
-    text = files("crossmargin").joinpath(_TERMS_FILE).read_text(encoding="utf-8")
-    table = tomllib.loads(text)
-    specs = {code: _spec(code, terms, table["sources"]) for code, terms in table["contracts"].items()}
-    again = (Reopening(r["cusip"], r["coupon"], r["maturity"], r["reopened"]) for r in table["reopenings"])
-    return MappingProxyType(specs), tuple(again)
-
-
-def _spec(code: str, terms: dict[str, Any], sources: dict[str, Any]) -> ContractSpec:
-    economics, dates = terms["economics"], terms["dates"]
-    parts = [part for part in ("economics", "dates", "basket") if part in terms]
-    return ContractSpec(
-        code=code,
-        name=terms["name"],
-        exchange=terms["exchange"],
-        asset=terms["asset"],
-        face=float(economics["face"]),
-        point_value=economics["point_value"],
-        tick=economics["tick"],
-        months=tuple(terms["months"]),
-        last_trading=dates["last_trading"],
-        last_delivery=dates.get("last_delivery"),
-        grade=_grade(terms["basket"]) if "basket" in terms else None,
-        period=dates.get("period", ""),
-        rate=dates.get("rate", ""),
-        averaging=dates.get("averaging", ""),
-        citations=tuple(_citation(part, terms[part], sources) for part in parts),
-    )
-
-
-def _grade(basket: dict[str, Any]) -> DeliverableGrade:
-    return DeliverableGrade(
-        security=basket["security"],
-        min_remaining_months=basket["min_remaining_months"],
-        max_remaining_months=basket.get("max_remaining_months"),
-        max_original_months=basket.get("max_original_months"),
-        rounding_months=basket["rounding_months"],
-        notional_coupon=basket["notional_coupon"],
-    )
-
-
-def _citation(part: str, group: dict[str, Any], sources: dict[str, Any]) -> Citation:
-    source = sources[group["source"]]
-    return Citation(part, source["title"], source["url"], group["locator"], group["grade"])
 
 
 def _symbol(contract: str, month: int) -> str:

@@ -8,7 +8,8 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING
 
-from crossmargin.products.futures import ShortRateFuture, TreasuryFuture, delivery_date, reference_period
+from crossmargin.products.equities import ETF, SecurityFuture, Stock, Warrant
+from crossmargin.products.futures import IndexFuture, ShortRateFuture, TreasuryFuture, delivery_date, reference_period
 from crossmargin.products.options import FutureOption, ListedOption
 from crossmargin.products.treasuries import Repo, ReverseRepo, years_between
 
@@ -17,18 +18,27 @@ if TYPE_CHECKING:
 
 
 def expiry_of(product: Product) -> date:
-    """Return the day the product ends: maturity, a repo's end, a future's last delivery or fixing, an expiry."""
+    """Return the day the product ends: maturity, a repo's end, a future's last delivery or fixing, an expiry.
+
+    A share never ends: `date.max`.
+    """
+    if isinstance(product, Stock | ETF):
+        return date.max
     if isinstance(product, Repo | ReverseRepo):
         return product.end
     if isinstance(product, TreasuryFuture):
         return delivery_date(product)
     if isinstance(product, ShortRateFuture):
         return reference_period(product)[1]
-    return product.expiry if isinstance(product, FutureOption | ListedOption) else product.maturity
+    if isinstance(product, FutureOption | ListedOption | IndexFuture | SecurityFuture | Warrant):
+        return product.expiry
+    return product.maturity
 
 
 def longest_maturity(product: Product, as_of: date) -> float:
     """Return the years from `as_of` to the last cash flow that pricing the product needs."""
+    if isinstance(product, Stock | ETF):
+        return 0.0
     if isinstance(product, TreasuryFuture):
         return max((years_between(as_of, security.maturity) for security in product.basket), default=0.0)
     if isinstance(product, Repo | ReverseRepo):

@@ -1,4 +1,4 @@
-"""Listed options: on shares, funds and indices, and on interest-rate futures. Data only.
+"""Listed options: on shares, funds and indices, and on futures. Data only.
 
 `ListedOption` and `FutureOption` say what is held, `osi_symbol` and `option_from_osi` translate the symbol that
 exchanges and brokers write, `delivered` says what exercise brings. Nothing here values them.
@@ -14,7 +14,7 @@ from attrs import field, frozen
 
 from crossmargin.errors import InputError, Problem, Problems
 from crossmargin.products import _fields as fields
-from crossmargin.products.futures import ShortRateFuture, TreasuryFuture, contract_spec
+from crossmargin.products.futures import IndexFuture, ShortRateFuture, TreasuryFuture, contract_spec
 
 Right: TypeAlias = Literal["call", "put"]
 RIGHTS = ("call", "put")
@@ -22,6 +22,7 @@ EXERCISES = ("american", "european")
 SETTLEMENTS = ("physical", "cash")
 SETTLES_AT = ("close", "open")
 UNDERLYING_KINDS = ("equity", "etf", "index")
+FUTURE_OPTION_KINDS = ("future_option", "index_future_option")
 STANDARD_MULTIPLIER = 100.0
 
 _OSI_STRIKE = 1000.0
@@ -31,11 +32,11 @@ _OSI_YEARS = range(1969, 2069)  # what two digits tell, as strptime reads them
 
 @frozen(cache_hash=True)
 class FutureOption:
-    """An American option on one interest-rate futures contract; quantity is contracts, long > 0.
+    """An American option on one futures contract; quantity is contracts, long > 0.
 
     Parameters
     ----------
-    underlying : TreasuryFuture or ShortRateFuture
+    underlying : TreasuryFuture, ShortRateFuture or IndexFuture
     right : {"call", "put"}
     strike : float
         In points of the future.
@@ -52,9 +53,8 @@ class FutureOption:
     'ZN 2026-09 call 112.5 2026-08-21'
     """
 
-    kind: ClassVar[str] = "future_option"
     exercise: ClassVar[str] = "american"
-    underlying: TreasuryFuture | ShortRateFuture
+    underlying: TreasuryFuture | ShortRateFuture | IndexFuture
     right: Right
     strike: float
     expiry: date
@@ -62,11 +62,16 @@ class FutureOption:
     def __attrs_post_init__(self) -> None:
         problems = Problems()
         underlying: object = self.underlying
-        if not isinstance(underlying, TreasuryFuture | ShortRateFuture):
-            what = f"{underlying!r} is no interest-rate future."
-            problems.add(what, where=f"{self.kind} underlying", fix="Give a TreasuryFuture or a ShortRateFuture.")
+        if not isinstance(underlying, TreasuryFuture | ShortRateFuture | IndexFuture):
+            fix = "Give a TreasuryFuture, a ShortRateFuture or an IndexFuture."
+            problems.add(f"{underlying!r} is no future.", where=f"{self.kind} underlying", fix=fix)
         _check_terms(problems, self)
         problems.raise_if_any()
+
+    @property
+    def kind(self) -> str:
+        """`future_option` on an interest-rate future, `index_future_option` on an index future."""
+        return FUTURE_OPTION_KINDS[isinstance(self.underlying, IndexFuture)]
 
     @property
     def symbol(self) -> str:

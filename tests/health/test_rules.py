@@ -33,6 +33,7 @@ UNITS = {  # unit -> the Python types that TOML gives for it
     "USD": (int, float),
     "business day": (int,),
     "day": (int,),
+    "second": (int, float),
     "year": (int, float),
     "bp": (int, float),
     "text": (str,),

@@ -1,0 +1,44 @@
+"""Converters of record fields: read-only arrays of numbers, plain dates, tuples of texts. Nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from crossmargin.errors import InputError, Problem
+
+FloatArray: TypeAlias = NDArray[np.float64]
+
+
+def readonly(values: ArrayLike) -> FloatArray:
+    """Return a float copy that cannot be written to."""
+    try:
+        array = np.array(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        fix = "Give numbers only, NaN where nothing is quoted, rows of equal length."
+        raise InputError([Problem("not a table of numbers.", "tenors or par", fix)]) from error
+    array.setflags(write=False)
+    return array
+
+
+def as_date(value: date) -> date:
+    """Return a plain date; a datetime loses its time so that dates compare with one another."""
+    if isinstance(value, datetime):
+        return value.date()
+    if not isinstance(value, date):
+        raise InputError([Problem(f"{value!r} is not a date.", "dates", "Give a datetime.date.")])
+    return value
+
+
+def as_dates(values: Iterable[date]) -> tuple[date, ...]:
+    """Return plain dates; raise `InputError` for anything that is none."""
+    return tuple(as_date(value) for value in values)
+
+
+def as_texts(values: Iterable[str]) -> tuple[str, ...]:
+    """Return the texts as a tuple, which cannot change."""
+    return tuple(values)
