@@ -105,6 +105,8 @@ def _parser() -> ArgumentParser:
     about = "run worked cases against the library"
     conformance = commands.add_parser("conformance", help=about, description=about)
     conformance.add_argument("files", nargs="+", metavar="FILE", help="worked cases, one JSON object a line")
+    about = "SIMM calibrations, not part of the package (../data/simm beside each case file)"
+    conformance.add_argument("--calibrations", metavar="DIR", help=about)
     conformance.set_defaults(run=_conformance)
     about = "compile or load every numerical kernel, before the first request of a service"
     warmup = commands.add_parser("warmup", help=about, description=about)
@@ -194,7 +196,7 @@ def _rules(chosen: Namespace) -> Output:
 def _conformance(chosen: Namespace) -> Output:
     from crossmargin.conformance import run
 
-    outcome = run(chosen.files)
+    outcome = run(chosen.files, calibrations=chosen.calibrations)
     text = json.dumps(outcome.to_json_dict(), indent=2) if chosen.json else outcome.text()
     return Output(text, DONE if outcome.ok else CASE_FAILED)
 
@@ -251,7 +253,7 @@ def _market(chosen: Namespace) -> Market:
 
 def _problems_together(portfolio: Portfolio, *, market: Market | None, as_of: date | None) -> Iterable[Problem]:
     """Return what is wrong with the positions on the date and with this market, as far as there is one."""
-    from crossmargin.margin import check
+    from crossmargin.checking import check
     from crossmargin.portfolio import problems_on
 
     if market is None:

@@ -16,10 +16,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from attrs import asdict, field, frozen
+from attrs import asdict, evolve, field, frozen
 
 from crossmargin.errors import Problems
 from crossmargin.worked import FAMILIES, Family
+from crossmargin.worked import simm as calibrated
 
 _NEEDED: Mapping[str, type] = MappingProxyType(
     {"id": str, "family": str, "inputs": dict, "expected": dict, "tolerance": dict}
@@ -48,6 +49,7 @@ class Case:
     inputs: Mapping[str, Any] = field(repr=False)
     expected: Mapping[str, Any] = field(repr=False)
     tolerance: Tolerance
+    folder: Path = Path()
 
 
 @frozen
@@ -117,6 +119,7 @@ def run(
     *,
     families: Mapping[str, Family] = MappingProxyType({}),
     builtin: bool = True,
+    calibrations: str | Path | None = None,
 ) -> Outcome:
     """Run every case of the files and return what passed, what failed and what has no function.
 
@@ -128,11 +131,15 @@ def run(
         Functions from `inputs` to a mapping of results, by family; they come before those of `FAMILIES`.
     builtin
         Whether `FAMILIES` answers the other families. False to test another engine on its own.
+    calibrations
+        Folder of the SIMM calibrations, which the library does not hold; `../data/simm` beside each case file unless
+        given.
 
     Raises
     ------
     InputError
-        Listing every file that cannot be read and every malformed line, before any case is run.
+        Listing every file that cannot be read, every malformed line and every folder of calibrations that is needed and
+        not there, before any case is run.
 
     Examples
     --------
@@ -145,10 +152,12 @@ def run(
     >>> outcome.families["double"]
     Tally(passed=1, failed=0, not_implemented=0)
     """
-    known = {**(FAMILIES if builtin else {}), **families}
+    cases = read_cases(paths)
+    own = _builtin_families(cases, set(families), calibrations) if builtin else {}
     tallies: dict[str, Tally] = {}
     failures: list[Failure] = []
-    for case in read_cases(paths):
+    for case in cases:
+        known = {**own.get(case.folder, {}), **families}
         result = Tally(not_implemented=1)
         if case.family in known:
             found = check(case, known[case.family])
@@ -156,6 +165,23 @@ def run(
             result = Tally(failed=1) if found else Tally(passed=1)
         tallies[case.family] = tallies.get(case.family, Tally()) + result
     return Outcome(MappingProxyType(dict(sorted(tallies.items()))), tuple(failures))
+
+
+def _builtin_families(
+    cases: Iterable[Case], replaced: set[str], calibrations: str | Path | None
+) -> dict[Path, Mapping[str, Family]]:
+    """Return the library's functions for the cases of each folder; those of SIMM read the calibrations they need."""
+    problems = Problems()
+    needing = {case.folder for case in cases if case.family in calibrated.NAMES - replaced}
+    found: dict[Path, Mapping[str, Family]] = {}
+    for folder in {case.folder: None for case in cases}:
+        source = folder / ".." / "data" / "simm" if calibrations is None else Path(calibrations)
+        found[folder] = {**FAMILIES, **calibrated.families(source)}
+        if folder in needing and not source.is_dir():
+            fix = "Name the folder: --calibrations DIR, or calibrations=. The library holds no SIMM parameter."
+            problems.add("no folder of SIMM calibrations.", where=str(source), fix=fix)
+    problems.raise_if_any("The cases cannot be answered")
+    return found
 
 
 def check(case: Case, answer: Family) -> tuple[Failure, ...]:
@@ -261,7 +287,7 @@ def _read_file(file: Path, problems: Problems) -> Iterator[Case]:
     for number, line in numbered:
         case = _read_line(line, f"{file} line {number}", problems)
         if case is not None:
-            yield case
+            yield evolve(case, folder=file.parent)
 
 
 def _read_line(line: str, where: str, problems: Problems) -> Case | None:
