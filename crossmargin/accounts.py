@@ -132,6 +132,7 @@ class Account:
 
     `arrangement` is empty, or the id of the cross-margin programme whose account this is: holding a position
     here *is* directing it into the programme. `equity` is what the account is worth, USD; None where nobody says.
+    `cash` marks a cash account, where nothing is bought or sold short on credit.
     """
 
     id: str
@@ -141,3 +142,4 @@ class Account:
     arrangement: str = ""
     agreements: frozenset[Agreement] = field(default=frozenset(), converter=as_frozenset)
     equity: float | None = None
+    cash: bool = False

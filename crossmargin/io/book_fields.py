@@ -70,6 +70,7 @@ ACCOUNT = (
     Field("arrangement", read.text),
     Field("agreements", read.several_of(Agreement)),
     Field("equity", read.number),
+    Field("cash", read.flag),
 )
 SECURITY = (Field("name", _word), _needed("product", read.one_of(SECURITY_KINDS)))
 POSITION = (_ID, _needed("account", read.text), _needed("quantity", read.number), Field("settles", read.day))

@@ -160,7 +160,9 @@ def scenarios(_p: Reader) -> tuple[ScenarioSpec, ...]:
 
 
 def requirement(pool: Pool, inputs: Inputs, p: Reader) -> Line:
-    """Return the maintenance requirement of a pool, a margin account: one line for each book that it is cut into, USD.
+    """Return the maintenance requirement of a pool: one line for each book that it is cut into, USD.
+
+    What lies in a cash account is in books of its own: nothing there covers what is held on margin.
 
     Beside each line, and beside the sum, stand initial and gross requirement, premium credit, net deposit and what
     neither requirement can be lower than. Today's price stands in for that of the trade. A search ends after
@@ -176,13 +178,20 @@ def requirement(pool: Pool, inputs: Inputs, p: Reader) -> Line:
     quotes = Quotes(inputs.as_of, inputs.prices, spots, inputs.securities)
     lacking = {position.id: _lacks(position.product, quotes) for position in pool.positions}
     held = [position for position in pool.positions if not lacking[position.id]]
-    books = books_of(held, quotes, funds_cover_calls=p.fund_covers_index_calls)
+    on_margin = [position for position in held if not inputs.portfolio.account_of(position).cash]
+    for_cash = [position for position in held if position not in on_margin]
+    books = books_of(on_margin, quotes, funds_cover_calls=p.fund_covers_index_calls)
     reads = p.taken()
-    lines = [_book_line(each) for each in _margined(books, p)]
+    paid = [_timed(_in_cash(each), p) for each in books_of(for_cash, quotes, funds_cover_calls=False)]
+    lines = [_book_line(each) for each in (*_margined(books, p), *paid)]
     rest = [line for each in pool.positions if lacking[each.id] for line in unmodelled([each], lacking[each.id])]
     memo = [_flat(total(beside[0].name, beside)) for beside in zip(*(line.memo for line in lines), strict=True)]
     note = "maintenance, at today's prices"
     return total("finra_strategy requirement", [*lines, *rest], reads=reads, memo=memo, note=note)
+
+
+def _in_cash(each: PooledBook) -> PooledBook:
+    return evolve(each, name=f"{each.name}, cash account", book=evolve(each.book, account_type="cash"))
 
 
 def _lacks(product: Product, quotes: Quotes) -> str:

@@ -19,8 +19,8 @@ from crossmargin.registry import rules
 from crossmargin.results import Report
 from crossmargin.rulesets import finra_strategy
 from crossmargin.underlyings import Underlying
+from tests.properties.strategies import ACCOUNTS, market
 from tests.properties.strategies import book as portfolio_of
-from tests.properties.strategies import market
 
 RULES = rules("finra_strategy")
 DAY = date(2026, 6, 30)
@@ -167,3 +167,39 @@ def test_the_regime_margins_an_account_whole():
     report = margin(portfolio_of(*positions), priced, STRATEGY_MARGIN)
     assert report.total("customer") == 5000.0
     assert Report.from_json(report.to_json()) == report
+
+
+# ---------------------------------------------------------------------------------------------------- cash accounts
+
+
+def margined_in(cash, *held):
+    """The customer's line under strategy margin, each product in the margin account or, if `cash`, in the other."""
+    positions = [
+        Position(f"p{place}", "RETAIL-CASH" if in_cash else "RETAIL-SEC", *each)
+        for place, (each, in_cash) in enumerate(zip(held, cash, strict=True))
+    ]
+    mine = next(account for account in ACCOUNTS if account.id == "RETAIL-SEC")
+    told = portfolio_of(*positions, accounts=(*ACCOUNTS, evolve(mine, id="RETAIL-CASH", cash=True)))
+    prices = {product.symbol: 2.0 for product, _ in held if isinstance(product, ListedOption)}
+    report = margin(told, evolve(market(), underlyings=UNDERLYINGS, prices=prices), STRATEGY_MARGIN)
+    (owed,) = [entry for entry in report.requirements if entry.level == "customer"]
+    return owed.line
+
+
+def test_a_cash_account_pays_in_full():
+    line = margined_in([True, True], (IBM, 100.0), (option(PUT, 90.0), -1.0))
+    assert [part.name.endswith("cash account") for part in line.parts] == [True]
+    assert line.amount == 100.0 * 100.0 + 90.0 * 100.0
+
+
+def test_stock_paid_in_full_covers_nothing_on_margin():
+    short = (option(CALL, 110.0), -1.0)
+    apart = margined_in([True, False], (IBM, 100.0), short)
+    alone = margined_in([False], short)
+    assert apart.amount == 10_000.0 + alone.amount
+    assert margined_in([False, False], (IBM, 100.0), short).amount < apart.amount
+
+
+def test_a_cash_account_may_not_be_short():
+    with pytest.raises(InputError, match="margin account"):
+        margined_in([True], (IBM, -100.0))
