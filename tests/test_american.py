@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin.errors import InputError
+from crossmargin.kernels import premium_table as premium_kernels
 from crossmargin.pricing import american
 from crossmargin.pricing.american import american_price, american_values, lattice_price, premium_table
 from tests.reference import american_twin as twin
@@ -278,15 +279,27 @@ def test_nothing_in_nothing_out():
     assert american_values(False, [1.0, 2.0], 1.0, 0.2, spot=[], rate=0.01).shape == (2, 0)
 
 
+@pytest.mark.parametrize("count", [1, 4, 7])
+def test_blended_rows_are_cubics_of_four(count):
+    rng = np.random.default_rng(count)
+    table, between = rng.normal(size=(5, 16)), rng.uniform(size=8)
+    rows, mixed = rng.integers(0, 5, 8).astype(np.int32), np.full((4, 8), np.nan)
+    premium_kernels._blend_rows(mixed, between, table, rows, count)
+    expected = np.einsum("pn,npl->ln", between ** np.arange(4)[:, None], table[rows].reshape(8, 4, 4))
+    done = -(-count // 4) * 4
+    assert mixed[:, :done] == pytest.approx(expected[:, :done], rel=1e-14, abs=1e-14)
+    assert np.isnan(mixed[:, done:]).all()
+
+
 # ------------------------------------------------------------------------------------------------ compiled code
 
-LOOK = """
+LOOK = r"""
 import re
-from crossmargin.kernels import american, lattice
-for kernel in (american._add_slope, american._add_value, american._add_premium, american._price, american._start_step,
-               lattice._two_steps):
+from crossmargin.kernels import american, lattice, premium_table as table
+for kernel in (american._add_slope, american._add_value, american._add_premium, american._start_step,
+               lattice._two_steps, table._coordinates, table._columns, table._price, table._blend_rows):
     code = next(iter(kernel.inspect_llvm().values()))
-    packed, calls = r"fmul <[0-9]+ x double>", r"call double @(exp|erf)"
+    packed, calls = r"(?:fmul|fma\.v[0-9]+f64\(|fdiv|fsub) ?<[0-9]+ x double>", r"call double @(exp|erf)"
     print(kernel.__name__, len(re.findall(packed, code)), len(re.findall(calls, code)))
 """
 
@@ -298,7 +311,7 @@ def test_hot_loops_are_vectors_and_call_nothing(tmp_path):
         [sys.executable, "-c", LOOK], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
     rows = re.findall(r"(\w+) (\d+) (\d+)", done.stdout)
-    assert len(rows) == 6
+    assert len(rows) == 9
     for name, packed, calls in rows:
-        assert int(packed) >= 4, name
+        assert int(packed) >= (2 if name == "_columns" else 4), name
         assert name == "_price" or int(calls) == 0, name

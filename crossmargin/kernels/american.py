@@ -1,9 +1,9 @@
-"""American options: exercise boundaries, early-exercise premiums, and prices read from a premium table.
+"""American options: exercise boundaries and early-exercise premiums.
 
 Everything is a put with strike 1: `x` is the logarithm of spot over strike, a price is a share of the strike; a
 call on (spot, strike, rate, yield) is a put on (strike, spot, yield, rate). `boundaries` solves many puts for
-where they are exercised, `premiums` integrates along it, `price_rows` reads prices over scenarios from a table.
-`crossmargin.pricing.american` prepares the arrays, keeps to the domain and builds the tables.
+where they are exercised, `premiums` integrates along it; `premium_table.price_rows` reads prices over scenarios
+from a table of them. `crossmargin.pricing.american` prepares the arrays, keeps to the domain and builds the tables.
 
 Vectors run across puts or scenarios, never along a sum: a result does not depend on its neighbours. What a loop
 writes lies in one scratch array at fixed offsets: the compiler gives up when many arrays might overlap.
@@ -19,7 +19,6 @@ from crossmargin.kernels._jit import kernel
 from crossmargin.kernels.discounting import exponential
 
 Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 LANES = 64  # puts solved side by side; the scratch of a block stays in the first-level cache
 ROOT_TWO_PI = 2.5066282746310002
@@ -367,134 +366,3 @@ def premiums(puts: Floats, squares: Floats, angles: Floats, spread: Floats, log_
                 _add_premium(w, terms[point], angles[point, 0], count)
             for s in range(count):
                 out[row, begin + s] = max(w[SUM + s], 0.0)
-
-
-WARP = 0.4  # volatility v stands at v / (v + WARP) in a table: rows are closest where premiums bend most
-BLOCK = 256  # scenarios of one option between the three loops of `price_rows`; their scratch stays close
-
-
-@kernel("void(f8[:, ::1], f8[::1], f8[::1], f8[::1], f8[::1], f8, f8, b1)")
-def _coordinates(
-    w: Floats,
-    log_spot: Floats,
-    scale: Floats,
-    shift: Floats,
-    term: Floats,
-    log_strike: float,
-    vol: float,
-    is_call: bool,
-) -> None:
-    """Set log moneyness, volatility and position between the rows of the table, and count what lies outside."""
-    low, high, first, per_row = term[4], term[5], term[6], term[7]
-    sign = -1.0 if is_call else 1.0
-    for s in range(len(log_spot)):
-        v = vol * scale[s] + shift[s]
-        w[0, s] = sign * (log_spot[s] - log_strike)
-        w[1, s] = v
-        held = max(v, low)
-        held = min(held, high)
-        w[2, s] = (held / (held + WARP) - first) * per_row
-
-
-@kernel("void(f8[:, ::1], f8[:, ::1], f8[:, :, ::1], i8)")
-def _look_up(w: Floats, edges: Floats, cells: Floats, count: int) -> None:
-    """Replace row 2 by the premium over the strike, by -1 where the option is exercised at once."""
-    last_row, last_column = len(edges) - 2.0, cells.shape[1] - 0.001
-    one = np.uint64(1)
-    for s in range(count):
-        place = min(w[2, s], last_row + 0.999999)
-        row = np.uint64(place)
-        f = place - np.float64(row)
-        edge = edges[row, 0] + f * (edges[row + one, 0] - edges[row, 0])
-        slope = edges[row, 1] + f * (edges[row + one, 1] - edges[row, 1])
-        u = (w[0, s] - edge) * slope
-        along = min(max(u, 0.0), last_column)
-        column = np.uint64(along)
-        t = along - np.float64(column)
-        a = cells[row, column, 0] + t * (
-            cells[row, column, 1] + t * (cells[row, column, 2] + t * cells[row, column, 3])
-        )
-        row += one
-        b = cells[row, column, 0] + t * (
-            cells[row, column, 1] + t * (cells[row, column, 2] + t * cells[row, column, 3])
-        )
-        premium = a + f * (b - a)
-        premium = max(premium, 0.0)
-        w[2, s] = -1.0 if u < 0.0 else premium
-
-
-@kernel("i8(f8[::1], f8[:, ::1], f8[::1], f8[::1], f8, b1)")
-def _price(out: Floats, w: Floats, spot: Floats, term: Floats, strike: float, is_call: bool) -> int:
-    """Write European value plus premium, at least intrinsic; NaN outside the table, how many is returned."""
-    r, q, time, root, low, high = term[0], term[1], term[2], term[3], term[4], term[5]
-    discount, carried, drift = np.exp(-r * time), np.exp(-q * time), (r - q) * time
-    outside = 0
-    for s in range(len(out)):
-        v = w[1, s]
-        k, x = (spot[s], strike) if is_call else (strike, spot[s])
-        spread = v * root
-        middle = (w[0, s] + drift) / spread
-        up, down = middle + 0.5 * spread, middle - 0.5 * spread
-        density = carried * x * exponential(-0.5 * up * up)
-        far_down, far_up = density * tail_ratio(abs(down)), density * tail_ratio(abs(up))
-        paid, lost = k * discount, x * carried
-        value = (far_down if down > 0.0 else paid - far_down) - (far_up if up > 0.0 else lost - far_up)
-        value = max(value, 0.0)
-        premium, now = w[2, s], k - x
-        value = now if premium < 0.0 else value + k * premium
-        value = max(value, now)
-        inside = low <= v <= high
-        outside += 0 if inside else 1
-        out[s] = value if inside else np.nan
-    return outside
-
-
-@kernel(
-    "void(f8[:, ::1], f8[:, :, ::1], f8[::1], i8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1],"
-    " f8[:, ::1], i8[::1], f8[:, ::1])"
-)
-def price_rows(
-    edges: Floats,
-    cells: Floats,
-    term: Floats,
-    which: Integers,
-    options: Floats,
-    spots: Floats,
-    log_spots: Floats,
-    scales: Floats,
-    shifts: Floats,
-    outside: Integers,
-    out: Floats,
-) -> None:
-    """Write out[option, scenario], the price of American options of one expiry and right by its table.
-
-    Parameters
-    ----------
-    edges : float64 [n_rows, 2]
-        Log of the exercise boundary over strike and columns per unit of log spot, by row of volatility.
-    cells : float64 [n_rows, n_columns, 4]
-        Coefficients of the cubic in the place between two columns: premium over strike.
-    term : float64 [8]
-        Rate, yield, years, their square root; least and greatest volatility of the table, place of the first
-        row and rows per unit of v / (v + WARP). Rate and yield have changed places for a call.
-    which : int64 [n_options, 4]
-        Row of `options` and `out`, row of `spots`, row of `scales` and `shifts`, and 1 for a call.
-    options : float64 [n_all, 3]
-        Strike, its logarithm, volatility; scenario volatility is scale times this plus shift.
-    spots, log_spots, scales, shifts : float64 [any, n_scenarios]
-    outside, out : int64 [n_all], float64 [n_all, n_scenarios]
-        Written, in the rows named by `which`: how many volatilities the table does not hold (their price is
-        NaN), and the prices.
-    """
-    w = np.zeros((3, BLOCK))
-    n_scenarios = out.shape[1]
-    for n in range(len(which)):
-        o, spot, smile, is_call = which[n, 0], which[n, 1], which[n, 2], which[n, 3] != 0
-        strike, log_strike, vol = options[o, 0], options[o, 1], options[o, 2]
-        outside[o] = 0
-        for begin in range(0, n_scenarios, BLOCK):
-            end = min(begin + BLOCK, n_scenarios)
-            scale, shift = scales[smile, begin:end], shifts[smile, begin:end]
-            _coordinates(w, log_spots[spot, begin:end], scale, shift, term, log_strike, vol, is_call)
-            _look_up(w, edges, cells, end - begin)
-            outside[o] += _price(out[o, begin:end], w, spots[spot, begin:end], term, strike, is_call)

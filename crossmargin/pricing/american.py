@@ -36,7 +36,7 @@ FloatArray = npt.NDArray[np.float64]
 BoolArray = npt.NDArray[np.bool_]
 
 NODES, POINTS, SWEEPS, PRICE_POINTS = 10, 12, 4, 24  # of the boundary solver: 5e-5 on a spot of 100
-ROWS, COLUMNS = 640, 128  # of a table
+ROWS, COLUMNS = 96, 128  # cells of a table
 LEAST_VOLATILITY, GREATEST_VOLATILITY = 0.03, 2.0  # of a table; solved afresh beyond
 REACH = 5.5  # standard deviations beyond which early exercise is worth less than 1e-8 of the strike
 STEEP = 0.5  # deviations of drift over the life of a put from which FP-B is solved; both agree between 0.3 and 0.6
@@ -59,7 +59,7 @@ class _Rule:
 class PremiumTable:
     """Early-exercise premiums of one expiry, for one right, at fixed rates. Made by `premium_table`.
 
-    `edges` [n_rows, 2], `cells` [n_rows, n_columns, 4] and `term` [8] are read by the kernel.
+    `edges` [n_rows, 16], `cells` [n_rows * n_columns, 16] and `term` [8] are read by the kernel `price_rows`.
     """
 
     is_call: bool
@@ -151,20 +151,21 @@ def european_put(x: FloatArray, rate: FloatArray, dividend_yield: FloatArray, *,
     return np.asarray(np.maximum(value, 0.0))
 
 
-@lru_cache(maxsize=32)  # 2.6 MB each
+@lru_cache(maxsize=32)  # 1.6 MB each
 def premium_table(is_call: bool, expiry_time: float, *, rate: float, dividend_yield: float) -> PremiumTable:  # noqa: FBT001
     """Return the table of one expiry and right, kept for the next call: years, rate and yield in decimals."""
-    from crossmargin.kernels.american import WARP
+    from crossmargin.kernels.premium_table import WARP
 
     r, q = (dividend_yield, rate) if is_call else (rate, dividend_yield)
     first, last = (v / (v + WARP) for v in (LEAST_VOLATILITY, GREATEST_VOLATILITY))
     term = np.array([r, q, expiry_time, np.sqrt(expiry_time), LEAST_VOLATILITY, GREATEST_VOLATILITY, first, 0.0])
-    term[7] = (ROWS - 1) / (last - first)
+    term[7] = ROWS / (last - first)
     if never_exercised(r, q) or two_boundaries(r, q) or expiry_time <= 0.0:
         term[5] = term[5] if never_exercised(r, q) and expiry_time > 0.0 else 0.0  # empty: every point is outside
-        edges = np.tile([-1e6, 0.0], (ROWS, 1))
-        return PremiumTable(is_call, expiry_time, rate, dividend_yield, edges, np.zeros((ROWS, COLUMNS, 4)), term)
-    places = np.linspace(first, last, ROWS)
+        edges, cells = np.zeros((1, 16)), np.zeros((1, 16))
+        edges[0, 0], term[7] = -1e6, 0.0
+        return PremiumTable(is_call, expiry_time, rate, dividend_yield, edges, cells, term)
+    places = np.linspace(first, last, ROWS + 1)
     edges, cells = _fill_table(r, q, WARP * places / (1.0 - places), expiry_time)
     return PremiumTable(is_call, expiry_time, rate, dividend_yield, edges, cells, term)
 
@@ -179,19 +180,23 @@ def _fill_table(r: float, q: float, volatility: FloatArray, time: float) -> tupl
     step = (puts[4] - edge + away + REACH * deviation) / COLUMNS
     along = np.arange(COLUMNS + 1)[:, None]
     premium = integrate_premiums(puts, squares, np.ascontiguousarray(edge + along * step)).T
-    return np.ascontiguousarray(np.array([edge, 1.0 / step]).T), _cubics(premium)
+    along_rows = _cubics(np.moveaxis(_cubics(premium), 0, 2))  # [columns, power within, rows, power between rows]
+    cells = np.ascontiguousarray(along_rows.transpose(2, 0, 3, 1)).reshape(-1, 16)
+    edges = np.zeros((len(edge) - 1, 4, 4))
+    edges[:, :, :2] = _cubics(np.array([edge, 1.0 / step])).transpose(1, 2, 0)
+    return edges.reshape(-1, 16), cells
 
 
 def _cubics(values: FloatArray) -> FloatArray:
-    """Return Hermite cubics [n_rows, n_columns, 4] between columns, slopes to fourth order from neighbours."""
+    """Return Hermite cubics [..., n - 1, 4] between values [..., n], slopes to fourth order from neighbours."""
     slopes = np.empty_like(values)
-    slopes[:, 2:-2] = (values[:, :-4] - values[:, 4:] + 8.0 * (values[:, 3:-1] - values[:, 1:-3])) / 12.0
+    slopes[..., 2:-2] = (values[..., :-4] - values[..., 4:] + 8.0 * (values[..., 3:-1] - values[..., 1:-3])) / 12.0
     for at, weights in ((0, (-25.0, 48.0, -36.0, 16.0, -3.0)), (1, (-3.0, -10.0, 18.0, -6.0, 1.0))):
-        slopes[:, at] = values[:, :5] @ np.array(weights) / 12.0
-        slopes[:, -1 - at] = -(values[:, :-6:-1] @ np.array(weights)) / 12.0
-    here, ahead = values[:, :-1], values[:, 1:] - values[:, :-1]
-    start, end = slopes[:, :-1], slopes[:, 1:]
-    return np.ascontiguousarray(np.stack([here, start, 3.0 * ahead - 2.0 * start - end, start + end - 2.0 * ahead], 2))
+        slopes[..., at] = values[..., :5] @ np.array(weights) / 12.0
+        slopes[..., -1 - at] = -(values[..., :-6:-1] @ np.array(weights)) / 12.0
+    here, ahead = values[..., :-1], values[..., 1:] - values[..., :-1]
+    start, end = slopes[..., :-1], slopes[..., 1:]
+    return np.stack([here, start, 3.0 * ahead - 2.0 * start - end, start + end - 2.0 * ahead], axis=-1)
 
 
 def never_exercised(rate: Any, dividend_yield: Any) -> Any:
@@ -337,7 +342,7 @@ def american_values(
     array([[ 8.41,  4.  ],
            [15.81,  8.99]])
     """
-    from crossmargin.kernels.american import price_rows
+    from crossmargin.kernels.premium_table import price_rows
 
     columns = np.broadcast_arrays(*np.atleast_1d(is_call, strike, expiry_time, volatility, rate, dividend_yield))
     calls, (k, time, vol, r, q) = columns[0].astype(bool), (np.asarray(c, dtype=np.float64) for c in columns[1:])

@@ -115,24 +115,25 @@ def premium(rule, put, squares, x):
 
 
 def table_price(table, strike, spot, vol):
-    """One price from a table: a cubic along each of two rows, a line between them, European value added."""
-    from crossmargin.kernels.american import WARP
+    """One price from a table: a cubic between rows of a cubic between columns, European value added."""
+    from crossmargin.kernels.premium_table import WARP
 
     r, q, time, _, low, high, first, per_row = table.term
     if not low <= vol <= high:
         return np.nan
     k, s = (spot, strike) if table.is_call else (strike, spot)
     x, place = np.log(s / k), (vol / (vol + WARP) - first) * per_row
-    row = min(max(int(place), 0), len(table.edges) - 2)
-    f = place - row
-    edge, slope = table.edges[row] + f * (table.edges[row + 1] - table.edges[row])
+    row = min(int(place), len(table.edges) - 1)
+    between = (place - row) ** np.arange(4)
+    edge, slope, *_ = between @ table.edges[row].reshape(4, 4)
     u = (x - edge) * slope
     if u < 0:
         return max(k - s, 0.0)
-    along = min(u, table.cells.shape[1] - 0.001)
-    t = along - int(along)
-    below, above = (table.cells[n, int(along)] @ t ** np.arange(4) for n in (row, row + 1))
+    n_columns = len(table.cells) // len(table.edges)
+    along = min(u, n_columns - 0.001)
+    cubic = between @ table.cells[row * n_columns + int(along)].reshape(4, 4)
+    premium = cubic @ (along - int(along)) ** np.arange(4)
     spread = vol * np.sqrt(time)
     up = (x + (r - q) * time) / spread + 0.5 * spread
     european = k * np.exp(-r * time) * ndtr(spread - up) - s * np.exp(-q * time) * ndtr(-up)
-    return max(max(european, 0.0) + k * max(below + f * (above - below), 0.0), k - s)
+    return max(max(european, 0.0) + k * max(premium, 0.0), k - s)
