@@ -155,8 +155,12 @@ def test_what_cannot_be_netted_is_refused():
     netted = netted_book([NOTE], [1.0], AS_OF, knots=KNOTS)
     with pytest.raises(InputError, match="do not fit"):
         netted_values(netted, zero_curves(3)[1:])
-    with pytest.raises(InputError, match="not finite"):
-        netted_values(netted, np.full((len(KNOTS), 2), np.nan))
+    for place in range(len(KNOTS)):  # the note pays nothing after the last knots
+        for bad in (np.nan, np.inf, -np.inf):
+            zeros = zero_curves(3)
+            zeros[place, 1] = bad
+            with pytest.raises(InputError, match="1 zero rates are not finite"):
+                netted_values(netted, zeros)
 
 
 # ------------------------------------------------------------------------------------------------ machine code
@@ -174,8 +178,13 @@ def blocks_with(code, pattern):
 @pytest.mark.compiled
 @pytest.mark.parametrize(
     ("kernel", "least"),
-    [(discounting._discount_block, 2 * 14), (discounting._add_pieces, 14 + 12), (discounting._sum_flows, 4)],
-    ids=["discount", "pieces", "flows"],
+    [
+        (discounting._discount_block, 2 * 14),
+        (discounting._chain_pieces, 13),
+        (discounting._add_pieces, 14 + 12),
+        (discounting._sum_flows, 4),
+    ],
+    ids=["discount", "chain", "pieces", "flows"],
 )
 def test_the_loop_over_scenarios_is_vector_code_without_a_call(kernel, least):
     _, code = llvm_of(kernel)

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin.curves import exponent_weights
-from crossmargin.kernels import _jit, discounting, value_rows
-from tests.reference.discounting_twin import row_values
+from crossmargin.kernels import _jit, discounting, value_netted, value_rows
+from crossmargin.pricing import cash_flows
+from tests.reference.discounting_twin import netted_values, row_values
 
 ROOT = Path(__file__).resolve().parents[1]
 INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
@@ -116,6 +117,60 @@ def test_no_rows_no_dates_no_scenarios():
     assert np.array_equal(run(kernel_arguments(times, zeros, [[], []])), np.zeros((2, 3)))
     assert run(kernel_arguments(np.empty(0), zeros, [])).shape == (0, 3)
     assert run(kernel_arguments(times, zeros[:, :0], [[([], 0, 1.0)]])).shape == (1, 0)
+
+
+# ------------------------------------------------------------------------------------------------- netted flows
+
+MONEY = st.floats(-1e6, 1e6)
+
+
+def run_netted(knots, zeros, flows, pieces=()):
+    """Value dated amounts on all curves, cut at `pieces`."""
+    times, amounts = (np.array(column, dtype=float) for column in (list(flows), list(flows.values())))
+    grid, out = cash_flows._grid(knots, times, amounts), np.full(zeros.shape[1], np.nan)
+    for begin, end in pairwise([0, *pieces, zeros.shape[1]]):
+        value_netted(np.ascontiguousarray(zeros), *grid, out, begin, end)
+    return out
+
+
+@given(
+    st.lists(st.floats(0.01, 12.0), min_size=1, max_size=6, unique=True),
+    st.dictionaries(st.floats(0.0, 15.0), MONEY, max_size=12),
+    st.sampled_from([(0.0, 0.05), (-0.02, 0.11), (-0.1, 0.5), (0.0, 3.0)]),
+    st.integers(0, 2**20),
+)
+def test_netted_values_are_those_of_the_slow_twin(knots, flows, between, seed):
+    """Zero rates low enough for the chain of short series, too high for it, and too high for any series."""
+    knots, flows = np.array(sorted(knots)), dict(sorted(flows.items()))
+    zeros = np.random.default_rng(seed).uniform(*between, (len(knots), 3))
+    expected = netted_values(knots, zeros, list(flows), list(flows.values()))
+    gross = netted_values(knots, zeros, list(flows), [abs(amount) for amount in flows.values()])
+    assert (np.abs(run_netted(knots, zeros, flows) - expected) <= 3e-13 * gross + 1e-300).all()
+
+
+@given(st.floats(-0.11, 0.11))
+def test_a_chain_of_short_series_keeps_thirteen_digits_over_thirty_years(rate):
+    value = run_netted(KNOTS, np.full((len(KNOTS), 1), rate), dict.fromkeys(np.arange(1, 60) / 2, 1.0))
+    expected = np.exp(-rate * np.arange(1, 60) / 2).sum()
+    assert value[0] == pytest.approx(expected, rel=1e-13)
+
+
+@given(st.lists(st.sampled_from([0.0, 0.03, 0.4, 9.0, np.nan, np.inf, -np.inf]), min_size=2, max_size=9), st.data())
+def test_a_curve_of_any_kind_is_valued_as_if_alone(rates, data):
+    zeros, flows = np.array([rates] * len(KNOTS)), {0.0: 3.0, 0.4: -1.0, 7.3: 2.0, 33.0: 5.0}
+    with np.errstate(all="ignore"):
+        whole = run_netted(KNOTS, zeros, flows)
+        cut = data.draw(st.integers(1, len(rates) - 1))
+        assert np.array_equal(whole, run_netted(KNOTS, zeros, flows, pieces=[cut]), equal_nan=True)
+        alone = [run_netted(KNOTS, zeros[:, s : s + 1], flows)[0] for s in range(len(rates))]
+    assert np.array_equal(whole, alone, equal_nan=True)
+    assert np.isnan(whole).tolist() == (~np.isfinite(rates)).tolist()
+
+
+def test_what_is_paid_today_or_never():
+    zeros = np.full((len(KNOTS), 2), 0.05)
+    assert run_netted(KNOTS, zeros, {0.0: 7.0}) == pytest.approx([7.0, 7.0], rel=1e-13)
+    assert run_netted(KNOTS, zeros, {}).tolist() == [0.0, 0.0]
 
 
 def exponentials(points):

@@ -6,6 +6,6 @@ folder compiles the kernels, or loads them from disk (`_jit.py` says from where)
 
 from __future__ import annotations
 
-from crossmargin.kernels.discounting import LANES, TERMS, value_netted, value_rows
+from crossmargin.kernels.discounting import LANES, value_netted, value_rows
 
-__all__ = ["LANES", "TERMS", "value_netted", "value_rows"]
+__all__ = ["LANES", "value_netted", "value_rows"]

@@ -43,8 +43,10 @@ C0, C1, C2, C3 = 0.5000000000000001, 0.16666666666666669, 0.041666666666624164, 
 C4, C5, C6 = 0.0013888888917196719, 0.00019841269863040545, 2.4801521322368692e-05
 C7, C8, C9 = 2.7557268480310024e-06, 2.7620075879983367e-07, 2.5100375832561234e-08
 
-TERMS = 13  # of the series that `value_netted` takes within a piece
-WIDE = 0.35  # exponents differing by more within a piece are left to the exact sum: 0.35^13 / 13! is 2e-16
+# Half the change of the exponent within a piece decides how `value_netted` values a scenario. Up to NARROW by a chain
+# of short series, 3e-14 of the flows of a piece; up to WIDE by a series of TERMS terms, 0.35^13 / 13! is 2e-16.
+NARROW, SHORT_TERMS, FADE_TERMS = 0.03, 6, 7
+WIDE, TERMS = 0.35, 13
 
 
 @kernel("f8(f8)", inline=True)
@@ -218,7 +220,42 @@ def value_rows(
                         best[s] = min(best[s], total[s])
 
 
-@kernel("void(f8[::1], f8[:, ::1], i8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], f8[::1], i8, i8)")
+@kernel("void(f8[::1], f8[::1], f8[:, ::1], i8[:, ::1], f8[:, ::1], f8[:, ::1], f8[::1], i8, i8)")
+def _chain_pieces(
+    total: Floats,
+    widest: Floats,
+    rates: Floats,
+    nodes: Integers,
+    slopes: Floats,
+    series: Floats,
+    fade: Floats,
+    begin: int,
+    count: int,
+) -> None:
+    """Set `total` [block] to the value of all pieces, the last first; `widest` to the largest slope.
+
+    What a piece and all later ones are worth at its beginning is fade * (series + fade * later), where fade, a series
+    of its own, discounts over half the piece: no exponential is taken.
+    """
+    for s in range(count):
+        total[s] = 0.0
+        widest[s] = 0.0
+    g0, g1, g2, g3, g4, g5, g6 = fade[0], fade[1], fade[2], fade[3], fade[4], fade[5], fade[6]
+    for piece in range(nodes.shape[1] - 1, -1, -1):
+        left = rates[nodes[0, piece], begin : begin + count]
+        right = rates[nodes[1, piece], begin : begin + count]
+        up_left, up_right = slopes[0, piece], slopes[1, piece]
+        c0, c1, c2 = series[piece, 0], series[piece, 1], series[piece, 2]
+        c3, c4, c5 = series[piece, 3], series[piece, 4], series[piece, 5]
+        for s in range(count):
+            x = fma(up_left, left[s], up_right * right[s])
+            flows = fma(fma(fma(fma(fma(c5, x, c4), x, c3), x, c2), x, c1), x, c0)
+            half = fma(fma(fma(fma(fma(fma(g6, x, g5), x, g4), x, g3), x, g2), x, g1), x, g0)
+            total[s] = half * fma(half, total[s], flows)
+            widest[s] = abs(x) if abs(x) > widest[s] else widest[s]  # noqa: FURB136 - one instruction
+
+
+@kernel("void(f8[::1], f8[:, ::1], i8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], i8, i8)")
 def _add_pieces(
     total: Floats,
     rates: Floats,
@@ -226,14 +263,12 @@ def _add_pieces(
     centres: Floats,
     slopes: Floats,
     series: Floats,
-    widest: Floats,
     begin: int,
     count: int,
 ) -> None:
-    """Set `total` [block] to the sum over pieces of exp(-centre) * series(slope); `widest` to the largest |slope|."""
+    """Set `total` [block] to the sum over pieces of exp(-centre) * series(slope)."""
     for s in range(count):
         total[s] = 0.0
-        widest[s] = 0.0
     for piece in range(nodes.shape[1]):
         left = rates[nodes[0, piece], begin : begin + count]
         right = rates[nodes[1, piece], begin : begin + count]
@@ -250,11 +285,22 @@ def _add_pieces(
             odd = fma(fma(fma(fma(fma(c11, t, c9), t, c7), t, c5), t, c3), t, c1)
             centre = exponential(-fma(on_left, left[s], on_right * right[s]))
             total[s] = fma(fma(odd, x, even), centre, total[s])
-            widest[s] = abs(x) if abs(x) > widest[s] else widest[s]  # noqa: FURB136 - one instruction
+
+
+@kernel("f8(f8[:, ::1], i8[:, ::1], f8[:, ::1], f8[::1], i8)")
+def _sum_days(rates: Floats, nodes: Integers, weights: Floats, amount: Floats, scenario: int) -> float:
+    """Return the value of one scenario, date by date; NaN where a rate is no finite number."""
+    total = 0.0
+    for day in range(nodes.shape[1]):
+        left, right = rates[nodes[0, day], scenario], rates[nodes[1, day], scenario]
+        exponent = fma(weights[0, day], left, weights[1, day] * right)
+        total = fma(amount[day], exponential(-exponent), fma(exponent, 0.0, total))
+    return total
 
 
 @kernel(
-    "void(f8[:, ::1], i8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], i8[:, ::1], f8[:, ::1], f8[::1], f8[::1], i8, i8)"
+    "void(f8[:, ::1], i8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], f8[::1], i8[:, ::1], f8[:, ::1],"
+    " f8[::1], f8[::1], i8, i8)"
 )
 def value_netted(
     rates: Floats,
@@ -262,6 +308,8 @@ def value_netted(
     centres: Floats,
     slopes: Floats,
     series: Floats,
+    short: Floats,
+    fade: Floats,
     day_nodes: Integers,
     day_weights: Floats,
     day_amount: Floats,
@@ -269,38 +317,45 @@ def value_netted(
     begin: int,
     end: int,
 ) -> None:
-    """Write out[s] = sum over dates of amount * DF(date, s), the dates of a piece by one exponential.
+    """Write out[s] = sum over dates of amount * DF(date, s), the dates of a piece by one series.
 
     Within a piece the exponent is linear in time: centre + u * slope, -1 <= u <= 1, so that its flows are worth
     exp(-centre) times a power series in the slope whose coefficients are moments of the flows, (-1)^k sum(a u^k) / k!.
-    Where a slope is beyond `WIDE` the scenario is summed date by date, whatever its neighbours do.
+    Where every slope is small the series is short, and the factors exp(-centre) are products of short series too.
+    Which way a scenario is valued, by chain, series or date by date, depends on its own slopes only.
 
     Parameters
     ----------
     rates : float64 [n_knots, n_scenarios]
         Zero rate at each knot.
     nodes : int64 [2, n_pieces]
-        Which two knots make the exponents of a piece.
+        Which two knots make the exponents of a piece. Pieces follow on one another from today.
     centres, slopes : float64 [2, n_pieces]
         Weights of the two: of the exponent in the middle of the piece, and of its change to the end of the piece.
-    series : float64 [n_pieces, TERMS]
-        Coefficients of the power series.
+    series, short : float64 [n_pieces, TERMS], float64 [n_pieces, SHORT_TERMS]
+        Coefficients of the power series, and of the best one that is good up to slopes of `NARROW`.
+    fade : float64 [FADE_TERMS]
+        Of the best such series for exp(-slope).
     day_nodes, day_weights, day_amount : int64, float64 [2, n_dates], float64 [n_dates]
         The same flows date by date.
     out : float64 [n_scenarios]
-        Written in begin .. end; nothing else is touched.
+        Written in begin .. end; nothing else is touched. NaN where a rate that is read is no finite number.
     begin, end : int
         The scenarios to value. Cutting them into pieces changes no bit of the result.
     """
-    total, widest = np.empty(WIDEST), np.empty(WIDEST)
+    total, widest, longer = np.empty(WIDEST), np.empty(WIDEST), np.empty(WIDEST)
     for block in range(begin, end, WIDEST):
         count = min(WIDEST, end - block)
-        _add_pieces(total, rates, nodes, centres, slopes, series, widest, block, count)
+        _chain_pieces(total, widest, rates, nodes, slopes, short, fade, block, count)
+        steepest = 0.0
         for s in range(count):
-            if widest[s] > WIDE:
-                total[s] = 0.0
-                for day in range(day_nodes.shape[1]):
-                    left, right = rates[day_nodes[0, day], block + s], rates[day_nodes[1, day], block + s]
-                    exponent = fma(day_weights[0, day], left, day_weights[1, day] * right)
-                    total[s] = fma(day_amount[day], exponential(-exponent), total[s])
+            steepest = max(steepest, widest[s])
+        if steepest > NARROW:
+            _add_pieces(longer, rates, nodes, centres, slopes, series, block, count)
+            for s in range(count):
+                if widest[s] > WIDE:
+                    total[s] = _sum_days(rates, day_nodes, day_weights, day_amount, block + s)
+                elif widest[s] > NARROW:
+                    total[s] = longer[s]
+        for s in range(count):
             out[block + s] = total[s]

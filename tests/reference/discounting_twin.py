@@ -29,3 +29,17 @@ def row_values(grid, flows, legs, row_start):
                 candidates.append(value / discount_factor(*grid, divisor[leg], scenario) + offset[leg])
             out[row, scenario] = min(candidates, default=0.0)
     return out
+
+
+def netted_values(knots, zeros, times, amounts):
+    """Return the value [n_curves] of dated amounts, each discounted by itself: zero rates at knots, flat outside."""
+    out = []
+    for curve in range(zeros.shape[1]):
+        exponents = np.concatenate([[0.0], zeros[:, curve] * knots])
+        total = 0.0
+        for time, amount in zip(times, amounts, strict=True):
+            beyond = zeros[-1, curve] * time
+            exponent = beyond if time > knots[-1] else np.interp(time, [0.0, *knots], exponents)
+            total += amount * np.exp(-exponent)
+        out.append(total)
+    return np.array(out)
