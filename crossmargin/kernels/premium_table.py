@@ -15,7 +15,7 @@ import numpy.typing as npt
 from crossmargin.kernels._blend import blend
 from crossmargin.kernels._fma import fma
 from crossmargin.kernels._jit import kernel
-from crossmargin.kernels.black import forward_value
+from crossmargin.kernels.black import distances, forward_value, loaded
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -87,9 +87,11 @@ def _price(out: Floats, w: Floats, mixed: Floats, spot: Floats, term: Floats, st
     discount, carried, drift = np.exp(-r * time), np.exp(-q * time), (r - q) * time
     paid, got = (1.0, 0.0) if is_call else (0.0, 1.0)  # of the spot; exact, and one loop for both rights
     strike_paid, strike_got = strike * got, strike * paid
+    c = loaded(min(len(out), 0))
     for s in range(len(out)):
         k, x = fma(spot[s], paid, strike_paid), fma(spot[s], got, strike_got)
-        value = forward_value(x * carried, w[MONEYNESS, s], w[DEVIATION, s], k * discount, -drift, -1.0)
+        h, b = distances(w[MONEYNESS, s] + drift, w[DEVIATION, s])
+        value = forward_value(h, b, x * carried, k * discount, -1.0, c)
         t = w[WITHIN, s]
         premium = fma(t, fma(t, fma(t, mixed[3, s], mixed[2, s]), mixed[1, s]), mixed[0, s])
         premium = 0.0 if premium < 0.0 else premium  # noqa: FURB136

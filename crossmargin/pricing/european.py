@@ -191,10 +191,14 @@ class ParityNet:
 
     def linear_pnl(self, base_forward: ArrayLike, base_discount: ArrayLike) -> FloatArray:
         """Return profit and loss of the forwards [n_pools, n_scenarios] from base values [n_slices]."""
-        moved = self.calls.discount * self.calls.forward
-        base = np.multiply(base_discount, base_forward)[:, None]
-        discount = np.broadcast_to(self.calls.discount, moved.shape) - np.asarray(base_discount)[:, None]
-        return _sum_of_rows(self.cash, discount) - _sum_of_rows(self.forwards_short, moved - base)
+        forward = self.calls.forward
+        discount = np.broadcast_to(self.calls.discount, forward.shape)
+        total = np.zeros((len(self.cash), forward.shape[1]))
+        bases = zip(*np.broadcast_arrays(base_forward, base_discount), strict=True)
+        for row, (f, df) in enumerate(bases):  # slice after slice: the same bits however the columns are cut
+            total += self.cash[:, row, None] * (discount[row] - df)
+            total -= self.forwards_short[:, row, None] * (discount[row] * forward[row] - f * df)
+        return total
 
 
 def net_by_parity(
@@ -250,14 +254,6 @@ def _distinct(*columns: NDArray[Any]) -> tuple[IntArray, IntArray]:
     line_of = np.empty(len(order), dtype=np.int64)
     line_of[order] = np.cumsum(new) - 1
     return order[new], line_of
-
-
-def _sum_of_rows(weights: FloatArray, rows: FloatArray) -> FloatArray:
-    """Return weights @ rows, added row after row: the same bits however the columns are cut, unlike BLAS."""
-    total = np.zeros((len(weights), rows.shape[1]))
-    for weight, row in zip(weights.T, rows, strict=True):
-        total += weight[:, None] * row
-    return total
 
 
 def _check_shapes(problems: Problems, book: EuropeanBook) -> None:

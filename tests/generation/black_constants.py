@@ -115,8 +115,7 @@ def print_constants() -> None:
 
 
 def show(name: str, coefficients: Sequence[mpf]) -> None:
-    for k, value in enumerate(coefficients):
-        print(f"{name}{k} = {float(value)!r}")
+    print(f"{name} =", tuple(float(value) for value in coefficients))
 
 
 def exact_call_and_put(forward: float, strike: float, deviation: float) -> tuple[mpf, mpf]:
