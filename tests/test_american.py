@@ -249,6 +249,16 @@ def test_negative_rates():
         assert got == pytest.approx(tree, abs=2e-2)
 
 
+@given(st.booleans(), st.floats(-0.05, 0.05), st.floats(-0.05, 0.05), st.floats(0.0, 2.0), st.floats(0.0, 0.6))
+def test_two_boundaries_are_told(call, rate, paid, time, vol):
+    method = american.american_method(call, time, vol, rate=rate, dividend_yield=paid).item()
+    least, middle = (rate, paid) if call else (paid, rate)
+    moves = vol * np.sqrt(time) >= american.STILL
+    assert (method == "lattice") == (least < middle < 0.0 and moves)
+    assert (method == "still") == (not moves)
+    assert (method == "european") == (moves and middle <= 0.0 and least >= middle)
+
+
 @compiled
 def test_extreme_numbers_stay_finite():
     rng = np.random.default_rng(0)

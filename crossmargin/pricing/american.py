@@ -1,7 +1,8 @@
 """Values of American options: over scenarios by table, and one by one by a boundary solver or a lattice.
 
-Call `american_values` for [n_options, n_scenarios] and `american_price` for single options; `lattice_price` is
-the tree of Cox, Ross and Rubinstein (1979), which also takes cash dividends.
+Call `american_values` for [n_options, n_scenarios] and `american_price` for single options; `american_method` says
+how, and so how closely. `lattice_price` is the tree of Cox, Ross and Rubinstein (1979), which also takes cash
+dividends.
 
 How it works. A call on (spot, strike, rate, yield) is a put on (strike, spot, yield, rate), so only puts are
 solved. Boundary and premium come from the integral equation of Kim (1990), solved on Chebyshev nodes from the
@@ -209,9 +210,6 @@ def two_boundaries(rate: Any, dividend_yield: Any) -> Any:
     return (rate < 0.0) & (dividend_yield < rate)
 
 
-# ---------------------------------------------------------------------------------------------- one by one
-
-
 def american_price(
     is_call: Any, strike: Any, expiry_time: Any, volatility: Any, *, spot: Any, rate: Any, dividend_yield: Any = 0.0
 ) -> FloatArray:
@@ -237,7 +235,8 @@ def american_price(
     References
     ----------
     Andersen, Lake, Offengenden, High-performance American option pricing, J. Comp. Finance 20 (2016). Where a
-    put has two boundaries: Cox, Ross, Rubinstein (1979) with `FALLBACK_STEPS` steps, to about 1e-2.
+    put has two boundaries: Cox, Ross, Rubinstein (1979) with `FALLBACK_STEPS` steps, to about 1e-2;
+    `american_method` says of which options that holds.
 
     Examples
     --------
@@ -255,10 +254,8 @@ def american_price(
 
 def _put_prices(x: FloatArray, r: FloatArray, q: FloatArray, *, vol: FloatArray, time: FloatArray) -> FloatArray:
     """Return American puts over strike, or less where that is intrinsic, each by the method it asks for."""
-    still = vol * np.sqrt(time) < STILL
-    european = ~still & never_exercised(r, q)
-    lattice = ~still & two_boundaries(r, q)
-    solved = ~(still | european | lattice)
+    method = _methods(r, q, vol=vol, time=time)
+    still, european, lattice, solved = (method == name for name in ("still", "european", "lattice", "boundary"))
     out = np.empty_like(x)
     out[still] = still_puts(x[still], r[still], q[still], time=time[still])
     out[european] = european_put(x[european], r[european], q[european], vol=vol[european], time=time[european])
@@ -268,6 +265,33 @@ def _put_prices(x: FloatArray, r: FloatArray, q: FloatArray, *, vol: FloatArray,
         some = {"spot": np.exp(x[lattice]), "rate": r[lattice], "dividend_yield": q[lattice], "steps": FALLBACK_STEPS}
         out[lattice] = lattice_price(np.zeros(1, dtype=bool), 1.0, time[lattice], vol[lattice], **some)
     return out
+
+
+def american_method(
+    is_call: Any, expiry_time: Any, volatility: Any, *, rate: Any, dividend_yield: Any = 0.0
+) -> npt.NDArray[np.str_]:
+    """Return by which method `american_price` values each option, and so how closely.
+
+    Arguments as in `american_price`; `american_values` values alike what lies outside its tables. `boundary`: from the
+    exercise boundary, within 1e-4 for a spot of 100. `european`: early exercise is worth nothing; `still`: no time or
+    volatility to speak of; both exact. `lattice`: exercised between two boundaries (a put with yield < rate < 0, a
+    call with rate < yield < 0), `FALLBACK_STEPS` steps, within about 1e-2 and a thousand times slower.
+
+    Examples
+    --------
+    >>> american_method([False, True], 0.5, 0.25, rate=-0.01, dividend_yield=[-0.03, 0.02]).tolist()
+    ['lattice', 'boundary']
+    """
+    calls, *numbers = np.broadcast_arrays(is_call, expiry_time, volatility, rate, dividend_yield)
+    time, vol, r, q = (np.asarray(n, dtype=np.float64) for n in numbers)
+    calls = calls.astype(bool)
+    return _methods(np.where(calls, q, r), np.where(calls, r, q), vol=vol, time=time)
+
+
+def _methods(r: FloatArray, q: FloatArray, *, vol: FloatArray, time: FloatArray) -> npt.NDArray[np.str_]:
+    """Return the method for each put."""
+    cases = [vol * np.sqrt(time) < STILL, never_exercised(r, q), two_boundaries(r, q)]
+    return np.select(cases, ["still", "european", "lattice"], "boundary")
 
 
 def _solved_puts(x: FloatArray, r: FloatArray, q: FloatArray, *, vol: FloatArray, time: FloatArray) -> FloatArray:
@@ -299,9 +323,6 @@ def check_options(**numbers: FloatArray) -> None:
     problems.raise_if_any()
 
 
-# ---------------------------------------------------------------------------------------------- over scenarios
-
-
 def american_values(
     is_call: Any,
     strike: Any,
@@ -329,7 +350,8 @@ def american_values(
     -------
     ndarray [n_options, n_scenarios]
         European value plus premium from a table of the expiry; what the table does not hold is solved afresh.
-        Within 2e-4 for a spot of 100. A scenario's price does not depend on the other scenarios.
+        Within 2e-4 for a spot of 100, save where `american_method` says `lattice`. A scenario's price does not
+        depend on the other scenarios.
 
     Raises
     ------
@@ -388,9 +410,6 @@ def _check_scenarios(spot: FloatArray, volatility: FloatArray, scale: FloatArray
     for n in np.flatnonzero(~(np.isfinite(least) & (least >= 0.0))):
         problems.add(f"volatility falls to {least[n]}", where=f"scenario {n}", fix="It must be 0 or more.")
     problems.raise_if_any()
-
-
-# ----------------------------------------------------------------------------------------------------- lattice
 
 
 def escrowed_spot(spot: Any, expiry_time: float, *, rate: float, dividends: Any) -> Any:
