@@ -180,7 +180,7 @@ def blocks_with(code, pattern):
     ("kernel", "least"),
     [
         (discounting._discount_block, 2 * 14),
-        (discounting._chain_pieces, 13),
+        (discounting._chain_pieces, 2 * 13),
         (discounting._add_pieces, 14 + 12),
         (discounting._sum_flows, 4),
     ],

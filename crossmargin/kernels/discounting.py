@@ -22,6 +22,7 @@ from crossmargin.kernels._jit import kernel
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
+Coefficients = tuple[float, ...]
 
 BLOCK_VALUES = 49_152  # discount factors of one block: 384 KiB, well inside a usual second-level cache
 WIDEST, NARROWEST = 256, 128  # scenarios in a block; narrower ones cost more in loops than they save in the cache
@@ -220,6 +221,14 @@ def value_rows(
                         best[s] = min(best[s], total[s])
 
 
+@kernel("f8(f8, f8, UniTuple(f8, 6), UniTuple(f8, 7))", inline=True)
+def _link(x: float, later: float, c: Coefficients, g: Coefficients) -> float:
+    """Return the value at the beginning of a piece of its flows, series `c`, and of all later ones."""
+    flows = fma(fma(fma(fma(fma(c[5], x, c[4]), x, c[3]), x, c[2]), x, c[1]), x, c[0])
+    half = fma(fma(fma(fma(fma(fma(g[6], x, g[5]), x, g[4]), x, g[3]), x, g[2]), x, g[1]), x, g[0])
+    return half * fma(half, later, flows)
+
+
 @kernel("void(f8[::1], f8[::1], f8[:, ::1], i8[:, ::1], f8[:, ::1], f8[:, ::1], f8[::1], i8, i8)")
 def _chain_pieces(
     total: Floats,
@@ -240,19 +249,32 @@ def _chain_pieces(
     for s in range(count):
         total[s] = 0.0
         widest[s] = 0.0
-    g0, g1, g2, g3, g4, g5, g6 = fade[0], fade[1], fade[2], fade[3], fade[4], fade[5], fade[6]
-    for piece in range(nodes.shape[1] - 1, -1, -1):
-        left = rates[nodes[0, piece], begin : begin + count]
-        right = rates[nodes[1, piece], begin : begin + count]
-        up_left, up_right = slopes[0, piece], slopes[1, piece]
-        c0, c1, c2 = series[piece, 0], series[piece, 1], series[piece, 2]
-        c3, c4, c5 = series[piece, 3], series[piece, 4], series[piece, 5]
+    g = fade[0], fade[1], fade[2], fade[3], fade[4], fade[5], fade[6]
+    piece = nodes.shape[1] - 1
+    while piece > 0:  # two to a pass: half the loads and stores of what they add to
+        before = piece - 1
+        left, right = rates[nodes[0, piece], begin : begin + count], rates[nodes[1, piece], begin : begin + count]
+        low, high = rates[nodes[0, before], begin : begin + count], rates[nodes[1, before], begin : begin + count]
+        up_left, up_right, up_low, up_high = slopes[0, piece], slopes[1, piece], slopes[0, before], slopes[1, before]
+        c = series[piece, 0], series[piece, 1], series[piece, 2], series[piece, 3], series[piece, 4], series[piece, 5]
+        d = (
+            series[before, 0], series[before, 1], series[before, 2],
+            series[before, 3], series[before, 4], series[before, 5],
+        )  # fmt: skip
+        for s in range(count):
+            x, y = fma(up_left, left[s], up_right * right[s]), fma(up_low, low[s], up_high * high[s])
+            total[s] = _link(y, _link(x, total[s], c, g), d, g)
+            steeper = abs(y) if abs(y) > abs(x) else abs(x)  # noqa: FURB136 - one instruction
+            widest[s] = steeper if steeper > widest[s] else widest[s]  # noqa: FURB136
+        piece -= 2
+    if piece == 0:
+        left, right = rates[nodes[0, 0], begin : begin + count], rates[nodes[1, 0], begin : begin + count]
+        up_left, up_right = slopes[0, 0], slopes[1, 0]
+        c = series[0, 0], series[0, 1], series[0, 2], series[0, 3], series[0, 4], series[0, 5]
         for s in range(count):
             x = fma(up_left, left[s], up_right * right[s])
-            flows = fma(fma(fma(fma(fma(c5, x, c4), x, c3), x, c2), x, c1), x, c0)
-            half = fma(fma(fma(fma(fma(fma(g6, x, g5), x, g4), x, g3), x, g2), x, g1), x, g0)
-            total[s] = half * fma(half, total[s], flows)
-            widest[s] = abs(x) if abs(x) > widest[s] else widest[s]  # noqa: FURB136 - one instruction
+            total[s] = _link(x, total[s], c, g)
+            widest[s] = abs(x) if abs(x) > widest[s] else widest[s]  # noqa: FURB136
 
 
 @kernel("void(f8[::1], f8[:, ::1], i8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], i8, i8)")

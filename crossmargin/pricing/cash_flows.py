@@ -224,8 +224,8 @@ def netted_values(book: NettedBook, zeros: FloatArray, *, threads: int = 1) -> F
     values = np.empty(rates.shape[1])
     kernel: Any = value_netted  # its grid is a tuple of arrays of two types
     _shared(lambda begin, end: kernel(rates, *book.grid, values, begin, end), len(values), threads)
-    read = 1 + int(book.grid[0].max(initial=-1))  # what is not finite among these shows in the values
-    if not (np.isfinite(values).all() and np.isfinite(rates[read:]).all()):
+    unread = rates[1 + book.grid[0][1, -1] :]  # what is not finite among the others shows in the values
+    if not math.isfinite(values.sum()) or (unread.size and not np.isfinite(unread).all()):
         _check_curves(book.knots, zeros, threads)
     if book.quantities.size:
         rest = present_values(book.rest, book.knots, zeros, threads=threads)
@@ -361,6 +361,8 @@ def _check_curves(knots: FloatArray, zeros: FloatArray, threads: int) -> None:
 
 
 def _check_shapes(knots: FloatArray, zeros: FloatArray, threads: int) -> None:
+    if zeros.ndim == 2 and knots.shape == zeros.shape[:1] and knots.size and threads >= 1:
+        return
     problems = Problems()
     if zeros.ndim != 2 or knots.shape != zeros.shape[:1] or not knots.size:
         problems.add(f"shapes {knots.shape} and {zeros.shape} do not fit", where="knots and zeros")
