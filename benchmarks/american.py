@@ -57,7 +57,7 @@ def scenario_records(ql: Any) -> Iterator[Record]:
         return ours()
 
     share = N_OPTIONS * N_SCENARIOS / PEER_SCENARIOS
-    tasks = (("T3 American over scenarios, by table", ours, 1000), ("T3 with tables built", anew, 300))
+    tasks = (("T3 American over scenarios, by table", ours, 2000), ("T3 with tables built", anew, 1400))
     for task, run, least in tasks:
         yield record(ql, task, (run, fast.loop(rows)), agreement, limit=TABLE_LIMIT, at_least=least, share=share)
 
