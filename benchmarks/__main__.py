@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from benchmarks import american, european, imports, treasuries
+from benchmarks import american, clearing, european, imports, span_files, treasuries
 from benchmarks.records import Record
 
 TASKS: dict[str, Callable[[], Iterator[Record]]] = {
@@ -17,6 +17,9 @@ TASKS: dict[str, Callable[[], Iterator[Record]]] = {
     "T1": european.records,
     "T2": treasuries.records,
     "T3": american.records,
+    "T4": clearing.span_records,
+    "T5": clearing.var_records,
+    "T6": span_files.records,
 }
 
 
