@@ -26,14 +26,13 @@ from crossmargin.ficc_charges import (
     portfolio_differential,
     sensitivity_pnl,
 )
+from crossmargin.historical_var import combiner, legs
 from crossmargin.key_rates import BASIS_POINT, key_rates
 from crossmargin.methodology import (
     Inputs,
     haircut_charge,
-    historical_scenarios,
     row_of,
     security_exposures,
-    tail_charge,
     unmodelled,
 )
 from crossmargin.parameters import Reader
@@ -41,7 +40,6 @@ from crossmargin.portfolio import Pool, Position
 from crossmargin.products.calendars import holidays, next_business_day
 from crossmargin.products.treasuries import TREASURY_SECURITIES, Repo, ReverseRepo, TreasurySecurity, years_between
 from crossmargin.results import Line, largest, not_modelled, scaled, total
-from crossmargin.risk import TailMeasure
 from crossmargin.scenarios import ScenarioSpec
 
 HAIRCUT_KINDS = frozenset({"tips", "treasury_frn"})  # no pricing model here, as no vendor analytics at FICC
@@ -56,8 +54,8 @@ _NO_RECORD = "needs the member's own record: overlay member_records"
 
 
 def scenarios(p: Reader) -> tuple[ScenarioSpec, ...]:
-    """Return the historical scenarios of the VaR Charge."""
-    return (historical_scenarios(p),)
+    """Return the historical scenarios of the VaR Charge, the stress period appended to the look-back."""
+    return tuple(leg.spec for leg in legs(p))
 
 
 def requirement(pool: Pool, inputs: Inputs, p: Reader) -> Line:
@@ -93,14 +91,14 @@ def percentage_floor(pool: Pool, inputs: Inputs, p: Reader) -> Line:
 
 
 def _simulated(positions: list[Position], inputs: Inputs, p: Reader) -> list[Line]:
-    measure = TailMeasure("quantile", confidence=p.confidence, quantile_type=p.quantile_type)
-    (spec,) = scenarios(p)
-    reads = p.taken()
-    charge = tail_charge("simulated_var", inputs.pooled(positions, spec), measure, reads)
-    held = [position for position in positions if inputs.revalued(position, spec)]
-    beside = tail_charge("var by key-rate sensitivities", _by_sensitivities(held, inputs, spec), measure, reads)
+    (leg,) = legs(p)
+    charge = leg.line(inputs.pooled(positions, leg.spec))
+    held = [position for position in positions if inputs.revalued(position, leg.spec)]
+    beside = leg.line(_by_sensitivities(held, inputs, leg.spec))
     unpriced = [position for position in positions if position not in held]
-    return [evolve(charge, memo=[beside]), *unmodelled(unpriced, "this rule-set has no model for the product")]
+    memo = [evolve(beside, name="var by key-rate sensitivities")]
+    simulated = combiner(p).line("simulated_var", charge, reads=p.taken(), memo=memo)
+    return [simulated, *unmodelled(unpriced, "this rule-set has no model for the product")]
 
 
 def _by_sensitivities(held: list[Position], inputs: Inputs, spec: ScenarioSpec) -> FloatArray:
@@ -226,9 +224,8 @@ def _liquidity_adjustment(pool: Pool, inputs: Inputs, p: Reader) -> Line:
         return not_modelled(name, OTHER_CHARGES[name])
     groups = [_impact(row, pool, inputs) for row in table]
     impact = total("market impact", groups)
-    measure = TailMeasure("quantile", confidence=p.confidence, quantile_type=p.quantile_type)
-    (spec,) = scenarios(p)
-    var = tail_charge("VaR", inputs.pooled(pool.positions, spec), measure, p.taken())
+    (leg,) = legs(p)
+    var = evolve(leg.line(inputs.pooled(pool.positions, leg.spec)), name="VaR")
     one_day = scaled("VaR of one day", 1.0 / math.sqrt(p.horizon_days), var)
     counts = impact.value >= p.impact_threshold * one_day.value
     return scaled(name, 1.0 if counts else 0.0, impact, reads=p.taken(), memo=[one_day])
