@@ -73,10 +73,11 @@ def var_charge(pool: Pool, inputs: Inputs, p: Reader) -> Line:
     priced = [position for position in pool.positions if position.id not in by_haircut]
     others = [position for position in pool.positions if position.id in by_haircut]
     proxy = _record(pool, p).get("margin_proxy")
+    reads = p.taken()
     if proxy is None:
-        model = total("model", [*_simulated(priced, inputs, p), _haircuts(others, inputs, p)])
+        model = total("model", [*_simulated(priced, inputs, p), _haircuts(others, inputs, p)], reads=reads)
     else:
-        model = Line("margin_proxy", proxy, reads=p.taken())
+        model = Line("margin_proxy", proxy, reads=reads)
     minimum = not_modelled("minimum_margin_amount", "its formula stands in a confidential exhibit (89 FR 18981)")
     floor = largest("var_floor", [percentage_floor(pool, inputs, p), minimum])
     return largest("var_charge", [model, floor])
@@ -222,8 +223,7 @@ def _liquidity_adjustment(pool: Pool, inputs: Inputs, p: Reader) -> Line:
     name, table = "margin_liquidity_adjustment", p.impact_table
     if not table:
         return not_modelled(name, OTHER_CHARGES[name])
-    groups = [_impact(row, pool, inputs) for row in table]
-    impact = total("market impact", groups)
+    impact = total("market impact", [_impact(row, pool, inputs) for row in table], reads=p.taken())
     (leg,) = legs(p)
     var = evolve(leg.line(inputs.pooled(pool.positions, leg.spec)), name="VaR")
     one_day = scaled("VaR of one day", 1.0 / math.sqrt(p.horizon_days), var)
