@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from benchmarks import american, clearing, european, imports, span_files, treasuries
+from benchmarks import american, clearing, european, imports, simm, span_files, strategy_margin, treasuries
 from benchmarks.records import Record
 
 TASKS: dict[str, Callable[[], Iterator[Record]]] = {
@@ -17,9 +17,11 @@ TASKS: dict[str, Callable[[], Iterator[Record]]] = {
     "T1": european.records,
     "T2": treasuries.records,
     "T3": american.records,
-    "T4": clearing.span_records,
-    "T5": clearing.var_records,
-    "T6": span_files.records,
+    "S1": strategy_margin.records,
+    "S2": clearing.span_records,
+    "S3": span_files.records,
+    "S4": clearing.var_records,
+    "S5": simm.records,
 }
 
 

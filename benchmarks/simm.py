@@ -1,4 +1,4 @@
-"""T5: SIMM of a CRIF, on one core, against the Open Source Risk Engine (ORE) from Python.
+"""S5: SIMM of a CRIF, on one core, against the Open Source Risk Engine (ORE) from Python.
 
 Two tasks at two sizes. `sensitivities`: the rows are in memory, checked; both engines give the margin of collecting
 and of posting. ORE nets while it loads, which is not timed here; the library nets anew each time. `CRIF text`: from the
@@ -12,6 +12,7 @@ Needs the package `open-source-risk-engine`, and calibrations of SIMM, which are
 from __future__ import annotations
 
 import os
+import sys
 import random
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -63,14 +64,14 @@ Amounts = dict[tuple[str, str, str, str], float]  # side, product class, risk cl
 
 
 def records() -> Iterator[Record]:
-    """Yield the comparisons of T5; nothing, saying why, without ORE or without calibrations."""
+    """Yield the comparisons of S5; nothing, saying why, without ORE or without calibrations."""
     try:
         import ORE
     except ImportError:
-        print("T5 left out: no open-source-risk-engine.")
+        print("S5 left out: no open-source-risk-engine.", file=sys.stderr)
         return
     if not FOLDER.is_dir():
-        print(f"T5 left out: no SIMM calibrations in {FOLDER}; name their folder in SIMM_CALIBRATIONS.")
+        print(f"S5 left out: no calibrations in {FOLDER}; name their folder in SIMM_CALIBRATIONS.", file=sys.stderr)
         return
     calibration = find_calibration(VERSION, FOLDER)
     for count, runs in SIZES:
@@ -80,9 +81,9 @@ def records() -> Iterator[Record]:
         loaded, ours = peer.load(text), partial(both_sides, read_crif(StringIO(text)).sensitivities(), calibration)
         agreement = difference(ours(), peer.amounts(peer.margin(loaded)))
         inside = (ours, partial(peer.margin, loaded))
-        yield record(ORE, f"T5 SIMM: {count} sensitivities", inside, agreement, runs=runs, promised=PROMISED)
+        yield record(ORE, f"S5 SIMM: {count} sensitivities", inside, agreement, runs=runs, promised=PROMISED)
         whole = (partial(from_text, text, calibration), lambda peer=peer, text=text: peer.margin(peer.load(text)))
-        yield record(ORE, f"T5 CRIF text to SIMM: {count} rows", whole, agreement, runs=runs, promised=PROMISED_TEXT)
+        yield record(ORE, f"S5 CRIF text to SIMM: {count} rows", whole, agreement, runs=runs, promised=PROMISED_TEXT)
 
 
 def both_sides(sensitivities: Sensitivities, calibration: Calibration) -> Amounts:

@@ -1,4 +1,4 @@
-"""T6: reading a SPAN file as large as a full day of CME, beside a plain reader that goes line by line.
+"""S3: reading a SPAN file as large as a full day of CME, beside a plain reader that goes line by line.
 
 The file is made up on the layouts of the format: its size and mix of records are those of the exchange's, its figures
 are nobody's. `records` also reports megabytes and lines a second and the most memory that a fresh process needs.
@@ -36,9 +36,9 @@ def records() -> Iterator[Record]:
         size = path.stat().st_size
         seconds = timings["ours_s"]
         rates = f"{size / 1e6 / seconds:.0f} MB/s, {count / seconds:,.0f} lines/s"
-        print(f"T6: {rates}, {peak:.0f} MB of memory at most", file=sys.stderr)
+        print(f"S3: {rates}, {peak:.0f} MB of memory at most", file=sys.stderr)
     yield Record(
-        task=f"T6 SPAN file of {size / 1e6:.0f} MB, {count:,} lines",
+        task=f"S3 SPAN file of {size / 1e6:.0f} MB, {count:,} lines",
         peer="plain Python, line by line, no tables",
         peer_version=python_version(),
         at_least=PROMISED,

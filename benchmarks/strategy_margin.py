@@ -1,4 +1,4 @@
-"""T4: the least strategy margin of books of 10, 100 and 1,000 options, against margin-estimator: seconds and USD.
+"""S1: the least strategy margin of books of 10, 100 and 1,000 options, against margin-estimator: seconds and USD.
 
 The two do different things. This library searches for the pairing that costs least and proves how low it can be;
 margin-estimator pairs each short option with the first long one that fits, in one pass. So there is no ratio to
@@ -68,7 +68,7 @@ def records() -> Iterator[Record]:
     python = peer_python()
     if not python:
         how = f"pip install margin-estimator into an environment and name its Python in {PYTHON_OF}"
-        print(f"T4 margin-estimator: not installed; {how}", file=sys.stderr)
+        print(f"S1 margin-estimator: not installed; {how}", file=sys.stderr)
         return
     for size, runs in SIZES.items():
         yield record(made_up_book(size), python, runs)
@@ -102,7 +102,7 @@ def record(book: StrategyBook, python: str, runs: int) -> Record:
     mine = [timed(lambda: found.append(ours(book)), 1) for _ in range(runs)]
     theirs = peer(book, python, runs)
     return Record(
-        task=f"T4 strategy margin of {len(book.legs):,} options; {outcome(found[-1], theirs['asks'])}",
+        task=f"S1 strategy margin of {len(book.legs):,} options; {outcome(found[-1], theirs['asks'])}",
         peer="margin-estimator",
         peer_version=theirs["version"],
         runs=runs,

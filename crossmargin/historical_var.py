@@ -19,7 +19,7 @@ from attrs import evolve, field, frozen
 from numpy.typing import ArrayLike
 
 from crossmargin import prisma
-from crossmargin.errors import InputError, ParameterMissing, Problem, Problems, suggestion
+from crossmargin.errors import InputError, Problem, Problems, suggestion
 from crossmargin.methodology import Inputs, Table, unmodelled
 from crossmargin.parameters import Read, Reader
 from crossmargin.portfolio import Pool, Position
@@ -249,9 +249,9 @@ def legs(p: Reader) -> tuple[Leg, ...]:
     second = combiner(p).needs
     p.taken()  # what the combiner reads is shown on the line that it makes
     kind, days, years = p.scenarios, p.horizon_days, p.lookback_years
-    appended = None if second == "stress_var" else _optional(p, "stress_period")
+    appended = None if second == "stress_var" else p.optional("stress_period")
     spec = ScenarioSpec(kind, days, years, appended, **(_filter(p) if kind == "filtered" else {}))
-    found = [Leg("historical_var", spec, reducer(p), _optional(p, "correlation_break"), p.taken())]
+    found = [Leg("historical_var", spec, reducer(p), p.optional("correlation_break"), p.taken())]
     if second == "stress_var":
         spec = ScenarioSpec("stress", p.horizon_days, p.lookback_years, p.stress_period)
         found.append(Leg(second, spec, reducer(p, stressed=True), reads=p.taken()))
@@ -282,7 +282,7 @@ def reducer(p: Reader, *, stressed: bool = False) -> Reducer:
     """
 
     def read(name: str) -> Any:
-        own = _optional(p, f"stress_{name}") if stressed else None
+        own = p.optional(f"stress_{name}") if stressed else None
         return getattr(p, name) if own is None else own
 
     name = read("reducer")
@@ -341,9 +341,9 @@ def _floor(holdings: list[_Holding], as_of: date, p: Reader) -> Line:
 
 def _size_charges(portfolio_loss: float, holdings: list[_Holding], as_of: date, p: Reader) -> list[Line]:
     """Return the charges that grow with the size of positions, of those that the rule has a table for."""
-    depth = _optional(p, "market_depth")
-    impact, concentration = (_optional(p, name) for name in ("impact_factors", "concentration_factors"))
-    floor, charges = _optional(p, "alpha_floor"), []
+    depth = p.optional("market_depth")
+    impact, concentration = (p.optional(name) for name in ("impact_factors", "concentration_factors"))
+    floor, charges = p.optional("alpha_floor"), []
     reads = p.taken()
     if depth is not None and impact is not None:
         parts = _by_row(holdings, depth, as_of, lambda row, each: _close_out(row, each, impact))
@@ -437,23 +437,15 @@ def _correlation_break(sample: ArrayLike, pure: float, breaks: Mapping[str, Any]
 
 
 def _known_gaps(p: Reader) -> list[Line]:
-    gaps, reads = _optional(p, "not_modelled") or (), p.taken()
+    gaps, reads = p.optional("not_modelled") or (), p.taken()
     return [not_modelled(row["name"], row["why"], reads=reads) for row in gaps]
 
 
 def _filter(p: Reader) -> dict[str, Any]:
     """Return how the look-back is rescaled to the volatility of today."""
     given = {
-        "scaling": _optional(p, "scaling"),
-        "volatility_floor": _optional(p, "volatility_floor"),
-        "ratio_cap": _optional(p, "volatility_ratio_cap"),
+        "scaling": p.optional("scaling"),
+        "volatility_floor": p.optional("volatility_floor"),
+        "ratio_cap": p.optional("volatility_ratio_cap"),
     }
     return {"decay": p.decay_factor, **{name: value for name, value in given.items() if value is not None}}
-
-
-def _optional(p: Reader, name: str) -> Any:
-    """Return a parameter that not every rule of the family has, or None."""
-    try:
-        return getattr(p, name)
-    except ParameterMissing:
-        return None

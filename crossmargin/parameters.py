@@ -121,6 +121,10 @@ class Reader:
         self._pending[name] = self._rules.cite(name, dated)
         return dated.value
 
+    def optional(self, name: str) -> Any:
+        """Return the value of a parameter that not every rule of a family has, or None."""
+        return getattr(self, name) if name in self._rules.parameters else None
+
     def taken(self) -> tuple[Read, ...]:
         """Return what was read since the last call, for the line that used it."""
         reads = tuple(self._pending.values())

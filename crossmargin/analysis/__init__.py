@@ -1,4 +1,4 @@
-"""Studies of margin figures that are already there: back-tests and what follows from series of requirements.
+"""Studies over margin figures: back-tests of series, and the series themselves over a history.
 
-Call the functions of `backtest`; nothing here margins a portfolio or reads a rule.
+`margin_series` margins a small book on every day; `backtest` says how a series of requirements did.
 """
