@@ -12,8 +12,8 @@ Needs the package `open-source-risk-engine`, and calibrations of SIMM, which are
 from __future__ import annotations
 
 import os
-import sys
 import random
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from io import StringIO
