@@ -28,7 +28,7 @@ class FilteredReturns:
     scaled: FloatArray
 
 
-def ewma_volatility(returns: ArrayLike, decay: float) -> tuple[FloatArray, FloatArray]:
+def ewma_volatility(returns: ArrayLike, decay: float, *, seed_days: int = 1) -> tuple[FloatArray, FloatArray]:
     """Return exponentially weighted volatilities and the one beyond the last return.
 
     `returns` [n_returns] or [n_returns, n_series] are finite, oldest first; each series is filtered alone.
@@ -42,8 +42,10 @@ def ewma_volatility(returns: ArrayLike, decay: float) -> tuple[FloatArray, Float
 
     Notes
     -----
-    The variance is seeded with the first squared return, s2[0] = r[0]**2, and then runs
-    s2[t] = decay s2[t-1] + (1 - decay) r[t-1]**2: it never sees the return that it is about to scale.
+    The variance is seeded with the mean of the first `seed_days` squared returns (fewer where there are fewer), the
+    first alone unless given: s2[0] = r[0]**2. Then it runs s2[t] = decay s2[t-1] + (1 - decay) r[t-1]**2, so that but
+    for the seed it never sees the return that it is about to scale. One return is a poor seed: where it is next to
+    nothing, the returns after it are scaled out of all proportion.
 
     References
     ----------
@@ -55,12 +57,12 @@ def ewma_volatility(returns: ArrayLike, decay: float) -> tuple[FloatArray, Float
     >>> volatility.round(12).tolist(), round(float(forecast), 12)
     ([0.01, 0.01, 0.01], 0.01)
     """
-    array = _checked_returns(returns, decay)
+    array = _checked_returns(returns, decay, seed_days)
     # A power of two changes no bit of the result and keeps the squares of tiny or huge returns in range.
     unit = 2.0 ** np.clip(np.frexp(np.abs(array).max(axis=0))[1], -1000, 1000)
     squares = (array / unit) ** 2
     variance = np.empty((array.shape[0] + 1, *array.shape[1:]))
-    variance[0] = squares[0]
+    variance[0] = squares[:seed_days].mean(axis=0)
     for day, square in enumerate(squares):
         variance[day + 1] = decay * variance[day] + (1.0 - decay) * square
     volatility = np.sqrt(variance) * unit
@@ -74,12 +76,13 @@ def filtered_returns(
     scaling: str = "full",
     volatility_floor: float | None = None,
     ratio_cap: float | None = None,
+    seed_days: int = 1,
 ) -> FilteredReturns:
     """Return past returns rescaled to the volatility of today (filtered historical simulation).
 
     Parameters
     ----------
-    returns, decay
+    returns, decay, seed_days
         As in `ewma_volatility`. For overlapping h-day changes the volatility filtered is that of the h-day
         change itself: nothing is scaled by the root of time.
     scaling
@@ -116,8 +119,8 @@ def filtered_returns(
     problems = Problems()
     problems.extend(filter_problems(scaling, volatility_floor, ratio_cap))
     problems.raise_if_any()
-    array = _checked_returns(returns, decay)
-    volatility, forecast = ewma_volatility(array, decay)
+    array = _checked_returns(returns, decay, seed_days)
+    volatility, forecast = ewma_volatility(array, decay, seed_days=seed_days)
     top = forecast if volatility_floor is None else np.maximum(forecast, volatility_floor)
     with np.errstate(over="ignore", invalid="ignore"):
         ratio = np.divide(top, volatility, out=np.ones_like(array), where=volatility > 0.0)
@@ -149,9 +152,17 @@ def is_positive(value: object) -> bool:
     return isinstance(value, int | float) and isfinite(value) and value > 0
 
 
-def _checked_returns(returns: ArrayLike, decay: float) -> FloatArray:
+def seed_problems(seed_days: int) -> Iterable[Problem]:
+    """Yield what is wrong with the number of returns that seed the variance."""
+    count: object = seed_days
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        yield Problem(f"{seed_days!r} is no count of days.", "seed_days", "Give 1 or more.")
+
+
+def _checked_returns(returns: ArrayLike, decay: float, seed_days: int) -> FloatArray:
     problems = Problems()
     problems.extend(decay_problems(decay))
+    problems.extend(seed_problems(seed_days))
     array = readonly(returns)
     if array.ndim not in (1, 2) or not array.size:
         problems.add(f"have shape {array.shape}.", where="returns", fix="Give at least one return.")

@@ -241,8 +241,9 @@ def legs(p: Reader) -> tuple[Leg, ...]:
     Notes
     -----
     `historical_var` reads `scenarios` (`historical` or `filtered`), `horizon_days`, `lookback_years` and, filtered,
-    `decay_factor`; if the rule has them `scaling`, `volatility_floor`, `volatility_ratio_cap` and the table
-    `correlation_break`. A `stress_period` that the combiner does not measure by itself is appended to the look-back.
+    `decay_factor`; if the rule has them `scaling`, `volatility_floor`, `volatility_ratio_cap`, `filter_seed_days` and
+    the table `correlation_break`. A `stress_period` that the combiner does not measure by itself is appended to the
+    look-back.
     `stress_var` is measured over `stress_period`, with `stress_<name>` in place of a parameter `<name>` of the reducer
     where the rule has it; `long_run_var` unfiltered over `long_run_years`.
     """
@@ -447,5 +448,6 @@ def _filter(p: Reader) -> dict[str, Any]:
         "scaling": p.optional("scaling"),
         "volatility_floor": p.optional("volatility_floor"),
         "ratio_cap": p.optional("volatility_ratio_cap"),
+        "seed_days": p.optional("filter_seed_days"),
     }
     return {"decay": p.decay_factor, **{name: value for name, value in given.items() if value is not None}}

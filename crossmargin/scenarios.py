@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from crossmargin.columns import FloatArray, as_dates, as_texts, readonly
 from crossmargin.errors import InputError, Problem, Problems, suggestion
-from crossmargin.filtering import decay_problems, filter_problems, filtered_returns, is_positive
+from crossmargin.filtering import decay_problems, filter_problems, filtered_returns, is_positive, seed_problems
 from crossmargin.market import History, age_notes, tenor_name, tenor_problems
 
 IntArray = NDArray[np.int64]
@@ -59,7 +59,7 @@ class ScenarioSpec:
         Length of the look-back; not read for `stress`.
     stress_period
         First and last day, both included, on which a stressed change may end.
-    decay, scaling, volatility_floor, ratio_cap
+    decay, scaling, volatility_floor, ratio_cap, seed_days
         Parameters of `filtered_returns`; only for `filtered`, which needs `decay`.
 
     Raises
@@ -81,6 +81,7 @@ class ScenarioSpec:
     scaling: str = field(default="full", kw_only=True)
     volatility_floor: float | None = field(default=None, kw_only=True)
     ratio_cap: float | None = field(default=None, kw_only=True)
+    seed_days: int = field(default=1, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         """Check every field and raise every problem at once."""
@@ -241,6 +242,7 @@ def _window_problems(spec: ScenarioSpec) -> Iterable[Problem]:
 def _filter_problems(spec: ScenarioSpec) -> Iterable[Problem]:
     if spec.kind == "filtered":
         yield from decay_problems(spec.decay)
+        yield from seed_problems(spec.seed_days)
         yield from filter_problems(spec.scaling, spec.volatility_floor, spec.ratio_cap)
         return
     given = {"decay": spec.decay, "volatility_floor": spec.volatility_floor, "ratio_cap": spec.ratio_cap}
@@ -378,6 +380,7 @@ def _rescaled(spec: ScenarioSpec, changes: FloatArray, in_lookback: BoolArray, n
         scaling=spec.scaling,
         volatility_floor=spec.volatility_floor,
         ratio_cap=spec.ratio_cap,
+        seed_days=spec.seed_days,
     ).scaled
     if not in_lookback.all():
         notes.append(f"{(~in_lookback).sum()} stressed changes are not rescaled")

@@ -181,7 +181,11 @@ def _filtered(changes: FloatArray, scenarios: ScenarioSet) -> FloatArray:
     recent = _in_lookback(scenarios.ends)
     result = changes.copy()
     result[recent] = filtered_returns(  # without the floor of the spec, which is one of yields
-        changes[recent], spec.decay or 0.0, scaling=spec.scaling, ratio_cap=spec.ratio_cap
+        changes[recent],
+        spec.decay or 0.0,
+        scaling=spec.scaling,
+        ratio_cap=spec.ratio_cap,
+        seed_days=spec.seed_days,
     ).scaled
     return result
 

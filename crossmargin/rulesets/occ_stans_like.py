@@ -39,6 +39,7 @@ def scenarios(p: Reader) -> tuple[ScenarioSpec, ...]:
         lookback_years=p.lookback_years,
         decay=p.decay_factor,
         ratio_cap=p.volatility_ratio_cap,
+        seed_days=p.filter_seed_days,
     )
     return (filtered,)
 

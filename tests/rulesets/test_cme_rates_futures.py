@@ -86,6 +86,9 @@ def test_size_runs_through(contracts):
 # -------------------------------------------------------------------------------------------------- filter and floor
 
 
+SEED = 60  # changes whose mean square begins the variance
+
+
 def by_hand(past: History, future, *, floor: float, cap: float, decay: float) -> tuple[float, float]:
     """Both tails of one contract from the history with a plain recursion, pricing excepted."""
     pairs = [
@@ -98,7 +101,7 @@ def by_hand(past: History, future, *, floor: float, cap: float, decay: float) ->
     scaled = np.zeros((len(recent), 5))
     for tenor in range(5):
         series = [change[tenor] for change in recent]
-        variances = [series[0] ** 2]
+        variances = [sum(change**2 for change in series[:SEED]) / SEED]
         for change in series:
             variances.append(decay * variances[-1] + (1 - decay) * change**2)
         top = max(math.sqrt(variances[-1]), floor)
