@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from functools import cached_property
+from typing import TypeGuard
 
 import numpy as np
 from attrs import evolve, field, frozen
@@ -314,8 +315,8 @@ def _ticker_pnl(
         else:
             rows[product] = units * price * at
     for chain in _chains(options):
-        chain_rows, chain_gaps = _chain_pnl(chain, [options[each] for each in chain], at, run)
-        rows |= chain_rows
+        chain_rows, chain_gaps = _chain_pnl(chain, at, run)
+        rows |= {option: options[option] * chain_rows[option] for option in chain if option in chain_rows}
         gaps |= chain_gaps
     return rows, gaps
 
@@ -328,10 +329,42 @@ def _chains(options: Iterable[ListedOption]) -> Iterable[list[ListedOption]]:
     return chains.values()
 
 
-def _chain_pnl(
-    chain: Sequence[ListedOption], units: Sequence[float], at: FloatArray, run: _Run
-) -> tuple[_Rows, dict[Product, str]]:
-    """Return the P&L [n_points] of each option with one expiry on one ticker, and those left out and why."""
+def _chain_pnl(chain: Sequence[ListedOption], at: FloatArray, run: _Run) -> tuple[_Rows, dict[Product, str]]:
+    """Return the P&L [n_points] of a unit of each option with one expiry on one ticker, and those left out and why.
+
+    The whole chain that the portfolio holds is revalued at once, and once for every pool that asks for the same moves.
+    """
+    first, grid = chain[0], run.grid
+    whole = tuple(_chains_held(run.inputs).get((first.underlying, first.expiry, first.exercise), ()))
+    if not set(chain) <= set(whole):
+        whole = tuple(chain)
+    key = ("class group", whole, tuple(at.tolist()), grid.unsolved, grid.price_rounding)
+    rows, gaps = run.inputs.once(key, lambda: _whole_chain_pnl(whole, at, run))
+    mine = set(chain)
+    return (
+        {option: row for option, row in rows.items() if option in mine},
+        {option: why for option, why in gaps.items() if option in mine},
+    )
+
+
+def _chains_held(inputs: Inputs) -> Mapping[tuple[str, date, str], Sequence[ListedOption]]:
+    """Return the priced options of the portfolio by ticker, expiry and style of exercise."""
+
+    def sorted_out() -> dict[tuple[str, date, str], list[ListedOption]]:
+        found: dict[tuple[str, date, str], list[ListedOption]] = {}
+        for option in sorted(filter(_is_option, inputs.prices), key=lambda option: option.symbol):
+            found.setdefault((option.underlying, option.expiry, option.exercise), []).append(option)
+        return found
+
+    return inputs.once("chains held", sorted_out)
+
+
+def _is_option(product: Product) -> TypeGuard[ListedOption]:
+    return isinstance(product, ListedOption)
+
+
+def _whole_chain_pnl(chain: Sequence[ListedOption], at: FloatArray, run: _Run) -> tuple[_Rows, dict[Product, str]]:
+    """Return the P&L [n_points] of a unit of each option of a chain, and those left out and why."""
     spot = spot_of(chain[0].underlying, run.inputs.market)
     if spot is None:
         return {}, dict.fromkeys(chain, f"the market has no spot of {chain[0].underlying!r}")
@@ -353,7 +386,7 @@ def _chain_pnl(
         return {}, gaps
     kept = select_series(series, good)
     values = grid_values(kept, volatility[good], spot=spot * (1.0 + at), model=model)
-    pnl = np.array(units)[good, None] * (values - kept.price[:, None])
+    pnl = values - kept.price[:, None]
     return {chain[row]: each for row, each in zip(good, pnl, strict=True)}, gaps
 
 

@@ -7,13 +7,13 @@ A methodology is a module with two functions: `scenarios(p)` says which scenario
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from datetime import date
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 
 from crossmargin.columns import FloatArray
 from crossmargin.market import Market
@@ -36,6 +36,7 @@ from crossmargin.scenarios import ScenarioSpec
 from crossmargin.underlyings import securities_held, ticker_held, unknown_breadth
 
 PRICED_KINDS = frozenset({"stock", "etf", "security_future", "listed_option"})
+_Made = TypeVar("_Made")
 Table = Sequence[Mapping[str, Any]]
 
 
@@ -46,6 +47,14 @@ class Inputs:
     portfolio: Portfolio
     market: Market
     pnl: Mapping[ScenarioSpec, PnL]
+    _made: dict[Hashable, Any] = field(factory=dict, init=False, repr=False, eq=False)
+
+    def once(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
+        """Return what `make` gives, made once for a key: what no pool changes need not be made for each of them."""
+        if key not in self._made:
+            self._made[key] = make()
+        made: _Made = self._made[key]
+        return made
 
     @property
     def as_of(self) -> date:
