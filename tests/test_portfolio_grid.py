@@ -281,6 +281,7 @@ def test_cash_dividends_lower_the_spot_that_moves(american):
     assert with_cash == pytest.approx(without, abs=0.3 if american else 1e-9)
 
 
+@pytest.mark.slow_interpreted
 def test_the_formula_and_the_lattice_agree_on_cash_dividends():
     formula, lattice = (
         grid_values(

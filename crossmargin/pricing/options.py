@@ -2,9 +2,9 @@
 
 Call `option_values`. A scenario moves the spot by `spot_moves` (a future by its own revaluation), the volatility by the
 underlying's smile rule and `volatility_moves`, and the discount factors by the yields. European options are exact;
-American ones are read from tables while rates stand still, solved one by one at the rate of each scenario when they
-move, and taken to a lattice when cash dividends fall due. Time does not pass. Dividends: a continuous yield, and known
-cash amounts taken off the spot (escrowed).
+American ones are read from tables while rates stand still over many scenarios, solved one by one when there are few or
+rates move, and taken to a lattice when cash dividends fall due. Time does not pass. Dividends: a continuous yield, and
+known cash amounts taken off the spot (escrowed).
 """
 
 from __future__ import annotations
@@ -34,6 +34,8 @@ Option: TypeAlias = FutureOption | ListedOption
 Future: TypeAlias = TreasuryFuture | ShortRateFuture | IndexFuture
 
 STEPS = 400  # of the lattice: 5e-3 on a spot of 100
+# Scenarios from which a table of premiums costs less than solving each price; what else is held must not decide.
+TABLE_PAYS = 200
 _RENAME = "Keep each underlying under its own symbol."
 
 
@@ -197,7 +199,7 @@ def _american(slice_: _Slice) -> FloatArray:
     carry = rate if _on_future(slice_.options[0]) else np.full_like(rate, slice_.underlying.dividend_yield)
     calls = np.array([option.right == "call" for option in slice_.options])
     strikes = np.array([option.strike for option in slice_.options])
-    if not slice_.paid and (rate == rate[0]).all():
+    if not slice_.paid and len(rate) > TABLE_PAYS and (rate == rate[0]).all():
         return _from_tables(slice_, calls, strikes, rate=rate[0], carry=carry[0])
     terms = (calls[:, None], strikes[:, None], slice_.time, slice_.volatility)
     if not slice_.paid:
