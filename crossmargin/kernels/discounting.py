@@ -1,14 +1,8 @@
-"""Values of dated cash flows under many discount curves, the cheapest of several claims included.
+"""The value of netted cash flows under many discount curves, and the exponential that vector code can take.
 
-The entries are `value_rows`, a value per instrument and scenario, and `value_netted`, one value per scenario for
-cash flows already added up by date. A *leg* is a sum of cash flows discounted to today, divided by the discount
-factor of one date, plus a constant; a *row* is the smallest of its legs. That covers a bond (one leg, divided
-by the discount factor of today, which is 1), a Treasury future (one leg per deliverable) and a short-rate
-future (one cash flow, divided by the other end of the period).
-
-Scenarios are innermost. Discount factors of one block of scenarios are computed once per date and stay in the
-second-level cache while all rows read them. Below them stand *running sums*, each an earlier line plus the factor
-of one more date: equal coupons on one schedule are then one product. Serial; no allocation except scratch arrays.
+The entry is `value_netted`: one value per scenario for cash flows already added up by date; `rows` has a value for each
+instrument. Scenarios are innermost, in blocks that stay in the first-level cache. Serial; no allocation except scratch
+arrays.
 """
 # ruff: noqa: PLR0917 - compiled code takes its arrays one by one, by position
 
@@ -24,9 +18,7 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Coefficients = tuple[float, ...]
 
-BLOCK_VALUES = 49_152  # discount factors of one block: 384 KiB, well inside a usual second-level cache
-WIDEST, NARROWEST = 256, 128  # scenarios in a block; narrower ones cost more in loops than they save in the cache
-LANES = 8  # numbers in the widest vector register there is; a whole number of vectors leaves no slow remainder
+WIDEST = 256  # scenarios in a block
 
 # exp(x) = 2^n exp(r) with r = x - n ln 2. ln 2 comes in two parts (Cody and Waite 1980): the first ends in
 # zero bits, so that n times it is exact. Adding 1.5 * 2^52 rounds to the nearest integer and leaves that
@@ -68,157 +60,6 @@ def exponential(x: float) -> float:
     bits = (np.float64(shifted).view(np.int64) << MANTISSA) + (BIAS << MANTISSA)
     power = np.int64(bits).view(np.float64)
     return p * power
-
-
-@kernel("void(f8[:, ::1], f8[:, ::1], i8[:, ::1], f8[:, ::1], i8, i8)")
-def _discount_block(
-    factors: Floats, exponents: Floats, nodes: Integers, weights: Floats, begin: int, count: int
-) -> None:
-    """Fill `factors` [n_dates, block] for scenarios begin .. begin + count, two dates to a pass.
-
-    Two share the constants of the exponential, which are more than there are registers for.
-    """
-    day, n_dates = 0, nodes.shape[1]
-    while day + 2 <= n_dates:
-        # slices, so that the compiler sees indices that cannot be negative: it would not vectorise otherwise
-        left, right = exponents[nodes[0, day], begin : begin + count], exponents[nodes[1, day], begin : begin + count]
-        after = day + 1
-        low, high = exponents[nodes[0, after], begin : begin + count], exponents[nodes[1, after], begin : begin + count]
-        on_left, on_right, on_low, on_high = weights[0, day], weights[1, day], weights[0, after], weights[1, after]
-        here, there = factors[day, :count], factors[after, :count]
-        for s in range(count):
-            x = fma(-on_left, left[s], -on_right * right[s])
-            y = fma(-on_low, low[s], -on_high * high[s])
-            here[s], there[s] = exponential(x), exponential(y)
-        day += 2
-    if day < n_dates:
-        left, right = exponents[nodes[0, day], begin : begin + count], exponents[nodes[1, day], begin : begin + count]
-        on_left, on_right = weights[0, day], weights[1, day]
-        for s in range(count):
-            factors[day, s] = exponential(fma(-on_left, left[s], -on_right * right[s]))
-
-
-@kernel("void(f8[:, ::1], i8, i8[::1], i8[::1], i8)")
-def _add_running(factors: Floats, n_dates: int, sum_before: Integers, sum_date: Integers, count: int) -> None:
-    """Fill the lines of `factors` below the dates: an earlier line plus the discount factor of one date."""
-    for line in range(len(sum_before)):
-        before, factor = factors[sum_before[line], :count], factors[sum_date[line], :count]
-        for s in range(count):
-            factors[n_dates + line, s] = before[s] + factor[s]
-
-
-@kernel("void(f8[::1], f8[:, ::1], i8[::1], f8[::1], i8, i8, i8)")
-def _sum_flows(
-    total: Floats,
-    factors: Floats,
-    flow_date: Integers,
-    flow_amount: Floats,
-    first: int,
-    last: int,
-    count: int,
-) -> None:
-    """Set `total` [block] to the discounted flows first .. last, added in their order, four to a pass."""
-    flow = first
-    if flow + 2 <= last:  # a bond is two flows, coupons and principal: one pass
-        a, b, w, x = flow_date[flow], flow_date[flow + 1], flow_amount[flow], flow_amount[flow + 1]
-        for s in range(count):
-            total[s] = fma(x, factors[b, s], w * factors[a, s])
-        flow += 2
-    else:
-        for s in range(count):
-            total[s] = 0.0
-    while flow + 4 <= last:
-        a, b, c, d = flow_date[flow], flow_date[flow + 1], flow_date[flow + 2], flow_date[flow + 3]
-        w, x, y, z = flow_amount[flow], flow_amount[flow + 1], flow_amount[flow + 2], flow_amount[flow + 3]
-        for s in range(count):
-            near = fma(x, factors[b, s], fma(w, factors[a, s], total[s]))
-            total[s] = fma(z, factors[d, s], fma(y, factors[c, s], near))
-        flow += 4
-    while flow < last:
-        a, w = flow_date[flow], flow_amount[flow]
-        for s in range(count):
-            total[s] = fma(w, factors[a, s], total[s])
-        flow += 1
-
-
-@kernel(
-    "void(f8[:, ::1], i8[:, ::1], f8[:, ::1], i8[::1], i8[::1], i8[::1], i8[::1], f8[::1], i8[::1], f8[::1], i8[::1],"
-    " f8[:, ::1], i8, i8)"
-)
-def value_rows(
-    exponents: Floats,
-    nodes: Integers,
-    weights: Floats,
-    sum_before: Integers,
-    sum_date: Integers,
-    flow_start: Integers,
-    flow_date: Integers,
-    flow_amount: Floats,
-    leg_divisor: Integers,
-    leg_offset: Floats,
-    row_start: Integers,
-    out: Floats,
-    begin: int,
-    end: int,
-) -> None:
-    """Write out[row, s] = min over legs of (sum of amount * DF(date, s)) / DF(divisor, s) + offset.
-
-    Parameters
-    ----------
-    exponents : float64 [n_knots, n_scenarios]
-        Zero rate times time at each knot.
-    nodes, weights : int64, float64 [2, n_dates]
-        Which two knots make the exponent at each date, and how much of each.
-    sum_before, sum_date : int64 [n_sums]
-        Running sum i, line n_dates + i, is line sum_before[i] plus the discount factor of date sum_date[i].
-    flow_start : int64 [n_legs + 1]
-        Flows of leg i are flow_start[i] .. flow_start[i + 1].
-    flow_date, flow_amount : int64, float64 [n_flows]
-        Line (a date or a running sum) and amount of each flow.
-    leg_divisor, leg_offset : int64, float64 [n_legs]
-        Index of the date whose discount factor divides, and the constant added.
-    row_start : int64 [n_rows + 1]
-        Legs of row i are row_start[i] .. row_start[i + 1]; a row without legs is worth 0.
-    out : float64 [n_rows, n_scenarios]
-        Written in columns begin .. end; nothing else is touched.
-    begin, end : int
-        The scenarios to value. Cutting them into pieces changes no bit of the result.
-    """
-    n_dates = nodes.shape[1]
-    n_lines = n_dates + len(sum_before)
-    widest = min(max(BLOCK_VALUES // max(n_lines, 1), NARROWEST), WIDEST)
-    blocks = max(-(-(end - begin) // widest), 1)
-    width = -(-(end - begin) // (blocks * LANES)) * LANES  # blocks of one size, whole vectors
-    factors = np.empty((n_lines, width))
-    total, inverse = np.empty(width), np.empty(width)
-    for block in range(begin, end, max(width, LANES)):
-        count = min(width, end - block)
-        _discount_block(factors, exponents, nodes, weights, block, count)
-        _add_running(factors, n_dates, sum_before, sum_date, count)
-        divided_by = -1
-        for row in range(len(row_start) - 1):
-            first_leg = row_start[row]
-            best = out[row, block : block + count]
-            if first_leg == row_start[row + 1]:
-                best[:] = 0.0
-            for leg in range(first_leg, row_start[row + 1]):
-                first, last = flow_start[leg], flow_start[leg + 1]
-                value = best if leg == first_leg else total
-                _sum_flows(value, factors, flow_date, flow_amount, first, last, count)
-                divisor, offset = leg_divisor[leg], leg_offset[leg]
-                if weights[0, divisor] != 0.0 or weights[1, divisor] != 0.0:  # else it is today: nothing to divide by
-                    if divisor != divided_by:
-                        for s in range(count):
-                            inverse[s] = 1.0 / factors[divisor, s]
-                        divided_by = divisor
-                    for s in range(count):
-                        value[s] = fma(value[s], inverse[s], offset)
-                elif offset != 0.0:
-                    for s in range(count):
-                        value[s] = value[s] + offset
-                if leg != first_leg:
-                    for s in range(count):
-                        best[s] = min(best[s], total[s])
 
 
 @kernel("f8(f8, f8, UniTuple(f8, 6), UniTuple(f8, 7))", inline=True)

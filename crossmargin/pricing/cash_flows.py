@@ -10,20 +10,21 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from functools import lru_cache
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from attrs import field, frozen
-from numpy.polynomial import chebyshev
 
-from crossmargin.curves import FloatArray, IntArray, exponent_weights, year_fractions
+from crossmargin.curves import FloatArray, IntArray, year_fractions
 from crossmargin.errors import Problems
 from crossmargin.pricing.legs import Leg, PriceGrowth, legs_of_all
+from crossmargin.pricing.pieces import dated_pieces, netted_pieces
+from crossmargin.pricing.plans import plan
 from crossmargin.products import Product
 
 CHUNK = 256  # curves that a thread takes at a time, whatever the number of threads
-PIECE_YEARS = 0.5  # netted dates that share a series lie within; the kernel checks that it is near enough
+LINE = 8  # numbers in a cache line
 
 
 @frozen(eq=False)
@@ -45,6 +46,12 @@ class CashFlowBook:
     leg_divisor: IntArray
     leg_offset: FloatArray
     row_start: IntArray
+
+    @cached_property
+    def plan(self) -> tuple[Any, ...]:
+        """The same as the kernel `value_rows` walks through it, date by date; made when first needed."""
+        lines = (self.sum_before, self.sum_date, self.flow_line)
+        return plan(self.times, *lines, flow_start=self.flow_start, divisor=self.leg_divisor, row_start=self.row_start)
 
 
 @frozen(eq=False)
@@ -159,7 +166,7 @@ def netted_book(
     days = sorted(by_day)
     times = year_fractions(as_of, days)
     amounts = np.array([math.fsum(by_day[day]) for day in days], dtype=np.float64)
-    grid = _grid(knots, times, amounts)
+    grid = netted_pieces(knots, times, amounts)
     return NettedBook(times, amounts, knots, grid, _assembled(rest, as_of), np.array(held, dtype=np.float64))
 
 
@@ -184,13 +191,19 @@ def present_values(book: CashFlowBook, knots: FloatArray, zeros: FloatArray, *, 
     _check_curves(knots, zeros, threads)
     from crossmargin.kernels import value_rows  # numba is imported here and nowhere sooner
 
-    exponents = _exponents(knots, zeros)
-    grid = (exponents, *exponent_weights(knots, book.times), book.sum_before, book.sum_date)
-    flows = (book.flow_start, book.flow_line, book.flow_amount)
-    legs = (book.leg_divisor, book.leg_offset, book.row_start)
-    out = np.empty((len(book.row_start) - 1, exponents.shape[1]))
-    _shared(lambda begin, end: value_rows(*grid, *flows, *legs, out, begin, end), exponents.shape[1], threads)
+    kernel: Any = value_rows  # what it takes are tuples of arrays of two types
+    rates, flows = np.ascontiguousarray(zeros), (book.flow_amount, book.leg_offset)
+    pieces, out = dated_pieces(knots, book.times), _aligned(len(book.row_start) - 1, rates.shape[1])
+    _shared(lambda begin, end: kernel(rates, *pieces, *book.plan, *flows, out, begin, end), rates.shape[1], threads)
     return out[:, : zeros.shape[1]]
+
+
+def _aligned(n_rows: int, n_columns: int) -> FloatArray:
+    """Return room for so many columns or a few more, rows aligned: no vector that is stored crosses a cache line."""
+    stride = -(-n_columns // LINE) * LINE
+    room = np.empty(n_rows * stride + LINE)
+    skipped = -(room.ctypes.data // room.itemsize) % LINE
+    return room[skipped : skipped + n_rows * stride].reshape(n_rows, stride)
 
 
 def netted_values(book: NettedBook, zeros: FloatArray, *, threads: int = 1) -> FloatArray:
@@ -264,70 +277,6 @@ def _assembled(rows: Sequence[Sequence[Leg]], as_of: date) -> CashFlowBook:
         leg_offset=np.array([leg.offset for leg in legs], dtype=np.float64),
         row_start=_starts(len(row) for row in rows),
     )
-
-
-def _grid(knots: FloatArray, times: FloatArray, amounts: FloatArray) -> tuple[Any, ...]:
-    """Return what `value_netted` takes between rates and result; the weights are those of zero rates."""
-    from crossmargin.kernels.discounting import FADE_TERMS, SHORT_TERMS, TERMS
-
-    bounds = _piece_bounds(knots, float(times.max(initial=0.0)))
-    middle, half = (bounds[1:] + bounds[:-1]) / 2, np.diff(bounds) / 2
-    nodes, weights = exponent_weights(knots, middle)
-    ends = knots[nodes]
-    inside = weights[1] != 0.0
-    span = np.where(inside, ends[1] - ends[0], 1.0)
-    slopes = np.where(inside, ends * [[-1.0], [1.0]] / span, [[1.0], [0.0]]) * half
-    piece = np.minimum(np.searchsorted(bounds, times, side="right"), len(half)) - 1
-    moments = np.zeros((len(half), TERMS))
-    np.add.at(moments, piece, amounts[:, None] * _signed_powers((times - middle[piece]) / half[piece], TERMS))
-    short = moments @ _economised(SHORT_TERMS, TERMS)
-    fade = (_signed_powers(np.ones(1), TERMS) @ _economised(FADE_TERMS, TERMS))[0]
-    day_nodes, day_weights = exponent_weights(knots, times)
-    return nodes, weights * ends, slopes, moments, short, fade, day_nodes, day_weights * knots[day_nodes], amounts
-
-
-def _piece_bounds(knots: FloatArray, last: float) -> FloatArray:
-    """Return where pieces begin and end: today, at knots, at the last date and between, half a year apart at most."""
-    last = last or float(knots[0])
-    points = np.concatenate([[0.0], knots[knots < last], [last]])
-    parts = np.maximum(np.ceil(np.diff(points) / PIECE_YEARS - 1e-9), 1.0).astype(np.int64)
-    step = np.diff(points) / parts
-    inner = np.concatenate([np.arange(count) for count in parts])
-    return np.append(np.repeat(points[:-1], parts) + inner * np.repeat(step, parts), last)
-
-
-def _signed_powers(places: FloatArray, count: int) -> FloatArray:
-    """Return (-1)^k / k! place^k, k below `count`: the series of exp(-place * slope) in the slope."""
-    out = np.ones((len(places), count))
-    np.multiply(places[:, None], -1.0 / np.arange(1, count), out=out[:, 1:])
-    return np.multiply.accumulate(out, axis=1, out=out)
-
-
-@lru_cache
-def _economised(short: int, count: int) -> FloatArray:
-    """Return the matrix [count, short] that shortens a series with the least error for slopes up to `NARROW`.
-
-    Each power is developed into Chebyshev polynomials, of which the first few are kept (Lanczos, Applied Analysis,
-    1956, chapter 7).
-    """
-    from crossmargin.kernels.discounting import NARROW
-
-    out = np.zeros((count, short))
-    for power in range(count):
-        kept = chebyshev.poly2cheb(np.eye(count)[power])[:short]
-        polynomial = chebyshev.cheb2poly(kept)
-        out[power, : len(polynomial)] = polynomial * NARROW ** (power - np.arange(len(polynomial), dtype=np.float64))
-    return out
-
-
-def _exponents(knots: FloatArray, zeros: FloatArray) -> FloatArray:
-    """Return zero rate times time, filled up with curves of zeros to whole vectors: a remainder would be slow."""
-    from crossmargin.kernels import LANES
-
-    n_curves = zeros.shape[1]
-    exponents = np.zeros((len(knots), -(-n_curves // LANES) * LANES))
-    np.multiply(zeros, knots[:, None], out=exponents[:, :n_curves])
-    return exponents
 
 
 def _shared(value: Callable[[int, int], None], n_curves: int, threads: int) -> None:
