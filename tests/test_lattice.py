@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 from crossmargin.errors import InputError
+from crossmargin.kernels import _jit, _sweep
 from crossmargin.pricing.american import escrowed_spot, lattice_price
 from tests.reference.american_twin import lattice
 
@@ -43,6 +44,37 @@ def test_many_steps_and_many_options(call, steps):
         numbers = {"spot": spot[n], "rate": rate[n], "dividend_yield": paid[n], "steps": steps}
         assert got[n] == pytest.approx(lattice(call, 100.0, 0.7, vol[n], **numbers), abs=1e-9)
         assert got[n] == lattice_price(call, 100.0, 0.7, vol[n], **numbers)  # alone: the same bits
+
+
+RATES = st.sampled_from([-0.02, 0.0, 1e-12, 0.03, 0.1])
+ROWS = st.lists(st.tuples(st.floats(40, 250), st.floats(0.15, 0.9), RATES, RATES), min_size=8, max_size=11)
+
+
+@given(st.integers(1, 30), st.booleans(), ROWS)
+def test_company_changes_no_bit(steps, american, rows):
+    """Eight side by side, and one by one from the node up to which all are exercised."""
+    spot, vol, rate, paid = np.array(rows).T
+    calls = np.arange(len(rows)) % 3 == 0
+    numbers = {"spot": spot, "rate": rate, "dividend_yield": paid}
+    got = lattice_price(calls, 100.0, 0.4, vol, **numbers, steps=steps, american=american)
+    for n in range(len(rows)):
+        one = {name: column[n] for name, column in numbers.items()}
+        assert got[n] == lattice_price(calls[n], 100.0, 0.4, vol[n], **one, steps=steps, american=american)
+
+
+@pytest.mark.compiled
+@pytest.mark.parametrize("count", [0, 1, 5, 30])
+def test_a_sweep_is_its_slow_twin(count):
+    rng = np.random.default_rng(count)
+    values, paid, odds = rng.uniform(size=(50, 8)), rng.uniform(size=(99, 8)), rng.uniform(0.3, 0.7, (2, 8))
+    slow = values.copy()
+    _sweep.sweep(slow, paid, odds, 7, count)
+    _jit.njit("void(f8[:, ::1], f8[:, ::1], f8[:, ::1], i8, i8)", **_jit.FLAGS)(swept)(values, paid, odds, 7, count)
+    assert np.array_equal(values[_sweep.ROOM : _sweep.ROOM + count], slow[_sweep.ROOM : _sweep.ROOM + count])
+
+
+def swept(values, paid, odds, back, count):
+    _sweep.sweep(values, paid, odds, back, count)
 
 
 @pytest.mark.parametrize("call", [False, True])

@@ -1,10 +1,12 @@
 """The lattice of Cox, Ross and Rubinstein: European and American options, continuous and cash dividends.
 
-The one entry is `lattice_values`. Vectors run across the nodes of a step. Nodes are numbered from the deepest
-in the money, for calls as for puts, so that both kinds are one loop. Two regions are never computed because
-their values are known: nodes from which every path ends worthless, and nodes at which both successors are
-exercised and holding on gains nothing (Kim and Byun, Optimal exercise boundary in a binomial option pricing
-model, 1994). `crossmargin.pricing.american` prepares the arrays and keeps probabilities between 0 and 1.
+The one entry is `lattice_values`. Eight options go side by side, four steps to a pass (`sweep`). What is left over, and
+options with cash dividends, go one by one, vectors running across the nodes of a step; an option has the same bits
+either way. Nodes are numbered from the deepest in the money, for calls as for puts, so that both kinds are one loop.
+Two regions are known without computing: nodes from which every path ends worthless and, of single options, nodes at
+which both successors are exercised and holding on costs something (Kim and Byun, Optimal exercise boundary in a
+binomial option pricing model, 1994). `crossmargin.pricing.american` prepares the arrays and keeps probabilities between
+0 and 1.
 """
 # ruff: noqa: PLR0917 - compiled code takes its arrays one by one, by position
 
@@ -14,13 +16,14 @@ import numpy as np
 import numpy.typing as npt
 
 from crossmargin.kernels._jit import kernel
+from crossmargin.kernels._sweep import OPTIONS, ROOM, STEPS, sweep
 from crossmargin.kernels.discounting import exponential
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
 LANES = 8  # nodes in the widest vector register; loops run over whole vectors, the surplus is never read
-SEEDS = 32  # prices of a ladder that are computed on their own; the rest are multiples of these
+SEEDS = 8  # prices of a ladder that are computed on their own; the rest are multiples of these
 CHUNK = 12  # steps between two looks at how far exercise reaches
 NEVER = -1e300  # an exercise value that no option has
 ONE, TWO = np.uint64(1), np.uint64(2)
@@ -103,6 +106,82 @@ def _skip_exercised(
     nodes[BASE] = base
 
 
+@kernel("void(f8[:, ::1], f8[:, ::1], i8)")
+def _fill_payments(paid: Floats, terms: Floats, steps: int) -> None:
+    """Set paid[ROOM + k] to what exercise pays at the price k rungs from the deepest in the money, of eight options."""
+    wide = 2 * SEEDS * OPTIONS  # loops are this long, over prices of all eight: the compiler makes no vectors of eight
+    power, spots, strikes, growth = np.empty(wide), np.empty(wide), np.empty(wide), np.empty(wide)
+    further = np.empty(OPTIONS)
+    for lane in range(OPTIONS):
+        further[lane] = exponential(2.0 * SEEDS * terms[2, lane])
+    for k in range(2 * SEEDS):
+        for lane in range(OPTIONS):
+            at = k * OPTIONS + lane
+            power[at] = np.float64(k - steps) * terms[2, lane]
+            spots[at], strikes[at], growth[at] = terms[0, lane], terms[1, lane], further[lane]
+    flat = paid.reshape(paid.size)[ROOM * OPTIONS :]
+    first = flat[:wide]
+    for at in range(wide):
+        first[at] = spots[at] * exponential(power[at])
+    for begin in range(wide, (2 * steps + 1) * OPTIONS, wide):
+        here, before = flat[begin : begin + wide], flat[begin - wide : begin]
+        for at in range(wide):
+            here[at] = before[at] * growth[at]
+    for begin in range(0, (2 * steps + 1) * OPTIONS, wide):
+        here = flat[begin : begin + wide]
+        for at in range(wide):
+            here[at] -= strikes[at]
+
+
+@kernel("i8(f8[:, ::1], f8[:, ::1], i8)")
+def _expire_eight(values: Floats, paid: Floats, steps: int) -> int:
+    """Set the values at expiry; return the node from which outwards all eight are worthless."""
+    worthless = 0
+    for node in range(steps + 1):
+        above = 0
+        for lane in range(OPTIONS):
+            value = max(0.0, paid[ROOM + 2 * node, lane])
+            values[ROOM + node, lane] = value
+            above += 1 if value > 0.0 else 0
+        worthless = node + 1 if above > 0 else worthless
+    values[ROOM + steps + 1 :] = 0.0
+    return worthless
+
+
+@kernel("void(f8[:, ::1], f8[:, ::1], f8[:, ::1], i8, b1, f8[::1])")
+def _value_eight(values: Floats, paid: Floats, terms: Floats, steps: int, american: bool, out: Floats) -> None:
+    """Write the values of eight options, whose terms stand in columns."""
+    _fill_payments(paid, terms, steps)
+    worthless = _expire_eight(values, paid, steps)
+    if not american:
+        paid[:] = NEVER
+    odds, back = terms[3:5], 0
+    while back + STEPS <= steps:
+        sweep(values, paid, odds, back, min(steps - back - STEPS + 1, worthless))
+        back += STEPS
+    for now in range(back, steps):
+        for node in range(steps - now):
+            for lane in range(OPTIONS):
+                held = odds[0, lane] * values[ROOM + node, lane] + odds[1, lane] * values[ROOM + node + 1, lane]
+                values[ROOM + node, lane] = max(paid[ROOM + 2 * node + now + 1, lane], held)
+    for lane in range(OPTIONS):
+        out[lane] = values[ROOM, lane]
+
+
+@kernel("i8(f8[:, ::1], i8, b1, f8[::1])")
+def _value_eights(options: Floats, steps: int, american: bool, out: Floats) -> int:
+    """Write the values of options eight by eight; return how many are done."""
+    n_values, n_paid = steps + 2 * ROOM + STEPS, (2 * steps // (2 * SEEDS) + 1) * 2 * SEEDS + 2 * ROOM
+    room = np.zeros((n_values + n_paid + 1) * OPTIONS)
+    skipped = -(room.ctypes.data // room.itemsize) % OPTIONS
+    rows = room[skipped : skipped + (n_values + n_paid) * OPTIONS].reshape((n_values + n_paid, OPTIONS))
+    done = len(options) // OPTIONS * OPTIONS
+    for first in range(0, done, OPTIONS):
+        terms = np.ascontiguousarray(options[first : first + OPTIONS].T)
+        _value_eight(rows[:n_values], rows[n_values:], terms, steps, american, out[first : first + OPTIONS])
+    return done
+
+
 @kernel("void(f8[:, ::1], f8[:, ::1], i8, b1, f8[::1])")
 def lattice_values(options: Floats, cash: Floats, steps: int, american: bool, out: Floats) -> None:
     """Write the value of each option at the root of its lattice.
@@ -122,13 +201,14 @@ def lattice_values(options: Floats, cash: Floats, steps: int, american: bool, ou
     american : bool
         Whether exercise is possible before expiry.
     out : float64 [n_options]
-        Written, in the unit of the strike.
+        Written, in the unit of the strike. Options that end worthless at similar nodes are best side by side.
     """
     width = max(steps + 1, SEEDS) + 4 * LANES
     values, ladder = np.zeros(width), np.zeros((2, width))
     scalars, nodes = np.zeros(6), np.zeros(2, dtype=np.int64)
     paying = len(cash) > 0
-    for n in range(len(options)):
+    done = 0 if paying else _value_eights(options, steps, american, out)
+    for n in range(done, len(options)):
         scalars[STRIKE], scalars[NEAR], scalars[FAR] = options[n, 1], options[n, 3], options[n, 4]
         scalars[LIMIT] = options[n, 5]
         _fill_ladder(ladder, options[n, 0], options[n, 2], steps)

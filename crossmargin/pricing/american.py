@@ -432,10 +432,9 @@ def lattice_price(
 ) -> FloatArray:
     """Return prices on the lattice of Cox, Ross and Rubinstein (1979), in the unit of the spot.
 
-    Arguments and errors as in `american_price`. `dividends` are cash amounts (years, amount) known today: the
-    spot less their present value moves, exercise delivers it with those still to come (escrowed model).
-    Without time the value is intrinsic; where the volatility is so small that a probability would leave
-    [0, 1], it is that of a path without volatility.
+    Arguments and errors as in `american_price`. `dividends` are cash amounts (years, amount) known today: the spot less
+    their present value moves, exercise delivers it with those still to come (escrowed model). Without time the value is
+    intrinsic; where the volatility is so small that a probability would leave [0, 1], of a path without volatility.
 
     Examples
     --------
@@ -444,10 +443,10 @@ def lattice_price(
     """
     from crossmargin.kernels.lattice import lattice_values
 
+    problems = Problems()
     if steps < 1:
-        problems = Problems()
         problems.add(f"{steps} time steps", where="steps", fix="At least 1 is needed.")
-        problems.raise_if_any()
+    problems.raise_if_any()
     calls, *numbers = np.broadcast_arrays(is_call, strike, expiry_time, volatility, spot, rate, dividend_yield)
     shape, calls = calls.shape, calls.astype(bool).ravel()
     k, time, vol, s, r, q = (np.asarray(n, dtype=np.float64).ravel() for n in numbers)
@@ -456,10 +455,12 @@ def lattice_price(
     check_options(strike=k, expiry_time=time, volatility=vol, spot=s, rate=r, dividend_yield=q)
     sign = np.where(calls, 1.0, -1.0)
     options, fine = _lattice_terms(sign, k, time / steps, volatility=vol, spot=s, rate=r, dividend_yield=q)
-    out = np.empty(len(k))
-    signed = sign[:, None] * cash if len(cash) else cash
-    lattice_values(options[fine], signed[fine] if len(cash) else cash, steps, american, some := np.empty(fine.sum()))
-    out[fine] = some
+    out, signed = np.empty(len(k)), sign[:, None] * cash if len(cash) else cash
+    walked = np.flatnonzero(fine)  # options that end worthless at similar nodes are best side by side
+    walked = walked[np.argsort((options[walked, 1] - options[walked, 0]) / np.abs(options[walked, 2] * s[walked]))]
+    held = signed[walked] if len(cash) else cash
+    lattice_values(options[walked], held, steps, american, values := np.empty(len(walked)))
+    out[walked] = values
     rest = np.flatnonzero(~fine)
     at = np.linspace(0.0 if american else 1.0, 1.0, steps + 1) * time[rest, None]
     path = s[rest, None] * np.exp((r - q)[rest, None] * at) + (cash[rest] if len(cash) and american else 0.0)
@@ -476,7 +477,9 @@ def _lattice_terms(sign: FloatArray, strike: FloatArray, step: FloatArray, **num
     fine = (move > 0.0) & (up >= 0.0) & (up <= 1.0)
     near, far = np.where(sign > 0, up, 1.0 - up), np.where(sign > 0, 1.0 - up, up)
     kept, earned = -np.expm1(-q * step), sign * strike * -np.expm1(-r * step)
-    limit = np.where(kept > 0.0, earned / np.where(kept > 0.0, kept, 1.0), np.where(earned <= 0.0, -np.inf, np.inf))
+    limit = earned / np.where(kept > 1e-9, kept, 1.0)  # with a margin: rounding must not hide what holding on costs
+    free = np.where((kept <= 0.0) & (earned < -1e-9 * strike), -np.inf, np.inf)
+    limit = np.where(kept > 1e-9, limit + 1e-6 * np.abs(limit), free)
     limit = np.where((r < 0.0) | (q < 0.0), np.inf, limit)  # exercise need not spread from node to node
     discount = np.exp(-r * step)
     terms = [sign * numbers["spot"], sign * strike, -sign * move, discount * near, discount * far, limit]
