@@ -83,7 +83,7 @@ def lattice_record(ql: Any) -> Record:
     peer = Peer(ql, 100).loop(rows[:PEER_FRESH])
     agreement = np.abs(ours()[:PEER_FRESH] - peer()).max() / SPOT
     share = N_FRESH / PEER_FRESH
-    return record(ql, "T3c lattice, 100 steps", (ours, peer), agreement, limit=LATTICE_LIMIT, at_least=40, share=share)
+    return record(ql, "T3c lattice, 100 steps", (ours, peer), agreement, limit=LATTICE_LIMIT, at_least=60, share=share)
 
 
 def random_rows(count: int, least_vol: float = 0.08) -> list[tuple[float, ...]]:
