@@ -245,7 +245,7 @@ def value_rows(
                     _mend(lines[steps[day, SLOT]], slope, zeros, day_nodes, day_weights, day, block, count)
                 if steps[day, INVERSE] >= 0:
                     factor, inverse = lines[steps[day, SLOT]], lines[steps[day, INVERSE]]
-                    for s in range(width):
+                    for s in range(count):
                         inverse[s] = 1.0 / factor[s]
                 _add_running(lines, sums, steps[day, SUMS], steps[day + 1, SUMS])
                 for leg in range(steps[day, LEGS], steps[day + 1, LEGS]):
