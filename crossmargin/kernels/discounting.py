@@ -38,9 +38,10 @@ C0, C1, C2, C3 = 0.5000000000000001, 0.16666666666666669, 0.041666666666624164, 
 C4, C5, C6 = 0.0013888888917196719, 0.00019841269863040545, 2.4801521322368692e-05
 C7, C8, C9 = 2.7557268480310024e-06, 2.7620075879983367e-07, 2.5100375832561234e-08
 
-# Half the change of the exponent within a piece decides how `value_netted` values a scenario. Up to NARROW by a chain
-# of short series, 3e-14 of the flows of a piece; up to WIDE by a series of TERMS terms, 0.35^13 / 13! is 2e-16.
-NARROW, SHORT_TERMS, FADE_TERMS = 0.03, 6, 7
+# Half the change of the exponent within a piece decides how `value_netted` values a scenario. Within NARROW of MIDDLE,
+# which are forward rates of -2 to 10 % over half a year, by a chain of short series about MIDDLE, 5e-16 of the flows of
+# a piece; up to WIDE by a series of TERMS terms, 0.35^13 / 13! is 2e-16.
+MIDDLE, NARROW, SHORT_TERMS, FADE_TERMS = 0.01, 0.015, 6, 6
 WIDE, TERMS = 0.35, 13
 
 
@@ -135,11 +136,11 @@ def _sum_flows(
         flow += 1
 
 
-@kernel("f8(f8, f8, UniTuple(f8, 6), UniTuple(f8, 7))", inline=True)
+@kernel("f8(f8, f8, UniTuple(f8, 6), UniTuple(f8, 6))", inline=True)
 def _link(x: float, later: float, c: Coefficients, g: Coefficients) -> float:
     """Return the value at the beginning of a piece of its flows, series `c`, and of all later ones."""
     flows = fma(fma(fma(fma(fma(c[5], x, c[4]), x, c[3]), x, c[2]), x, c[1]), x, c[0])
-    half = fma(fma(fma(fma(fma(fma(g[6], x, g[5]), x, g[4]), x, g[3]), x, g[2]), x, g[1]), x, g[0])
+    half = fma(fma(fma(fma(fma(g[5], x, g[4]), x, g[3]), x, g[2]), x, g[1]), x, g[0])
     return half * fma(half, later, flows)
 
 
@@ -155,7 +156,7 @@ def _chain_pieces(
     begin: int,
     count: int,
 ) -> None:
-    """Set `total` [block] to the value of all pieces, the last first; `widest` to the largest slope.
+    """Set `total` [block] to the value of all pieces, the last first; `widest` to how far slopes are from MIDDLE.
 
     What a piece and all later ones are worth at its beginning is fade * (series + fade * later), where fade, a series
     of its own, discounts over half the piece: no exponential is taken.
@@ -163,7 +164,7 @@ def _chain_pieces(
     for s in range(count):
         total[s] = 0.0
         widest[s] = 0.0
-    g = fade[0], fade[1], fade[2], fade[3], fade[4], fade[5], fade[6]
+    g = fade[0], fade[1], fade[2], fade[3], fade[4], fade[5]
     piece = nodes.shape[1] - 1
     while piece > 0:  # two to a pass: half the loads and stores of what they add to
         before = piece - 1
@@ -176,7 +177,8 @@ def _chain_pieces(
             series[before, 3], series[before, 4], series[before, 5],
         )  # fmt: skip
         for s in range(count):
-            x, y = fma(up_left, left[s], up_right * right[s]), fma(up_low, low[s], up_high * high[s])
+            x = fma(up_left, left[s], fma(up_right, right[s], -MIDDLE))
+            y = fma(up_low, low[s], fma(up_high, high[s], -MIDDLE))
             total[s] = _link(y, _link(x, total[s], c, g), d, g)
             steeper = abs(y) if abs(y) > abs(x) else abs(x)  # noqa: FURB136 - one instruction
             widest[s] = steeper if steeper > widest[s] else widest[s]  # noqa: FURB136
@@ -186,7 +188,7 @@ def _chain_pieces(
         up_left, up_right = slopes[0, 0], slopes[1, 0]
         c = series[0, 0], series[0, 1], series[0, 2], series[0, 3], series[0, 4], series[0, 5]
         for s in range(count):
-            x = fma(up_left, left[s], up_right * right[s])
+            x = fma(up_left, left[s], fma(up_right, right[s], -MIDDLE))
             total[s] = _link(x, total[s], c, g)
             widest[s] = abs(x) if abs(x) > widest[s] else widest[s]  # noqa: FURB136
 
@@ -269,7 +271,7 @@ def value_netted(
     centres, slopes : float64 [2, n_pieces]
         Weights of the two: of the exponent in the middle of the piece, and of its change to the end of the piece.
     series, short : float64 [n_pieces, TERMS], float64 [n_pieces, SHORT_TERMS]
-        Coefficients of the power series, and of the best one that is good up to slopes of `NARROW`.
+        Coefficients of the power series, and of the best one about `MIDDLE` that is good within `NARROW` of it.
     fade : float64 [FADE_TERMS]
         Of the best such series for exp(-slope).
     day_nodes, day_weights, day_amount : int64, float64 [2, n_dates], float64 [n_dates]
@@ -289,7 +291,7 @@ def value_netted(
         if steepest > NARROW:
             _add_pieces(longer, rates, nodes, centres, slopes, series, block, count)
             for s in range(count):
-                if widest[s] > WIDE:
+                if widest[s] > WIDE - MIDDLE:
                     total[s] = _sum_days(rates, day_nodes, day_weights, day_amount, block + s)
                 elif widest[s] > NARROW:
                     total[s] = longer[s]

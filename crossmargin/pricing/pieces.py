@@ -8,6 +8,7 @@ Log discount factors are linear in time between knots. Within a piece the expone
 from __future__ import annotations
 
 from functools import lru_cache
+from math import comb
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ PIECE_YEARS = 0.5  # longest piece; the kernels check that a series is near enou
 
 def netted_pieces(knots: FloatArray, times: FloatArray, amounts: FloatArray) -> tuple[Any, ...]:
     """Return what `value_netted` takes between rates and result; the weights are those of zero rates."""
-    from crossmargin.kernels.discounting import FADE_TERMS, NARROW, SHORT_TERMS, TERMS
+    from crossmargin.kernels.discounting import FADE_TERMS, MIDDLE, NARROW, SHORT_TERMS, TERMS
 
     bounds = _piece_bounds(knots, float(times.max(initial=0.0)))
     middle, half = (bounds[1:] + bounds[:-1]) / 2, np.diff(bounds) / 2
@@ -28,8 +29,9 @@ def netted_pieces(knots: FloatArray, times: FloatArray, amounts: FloatArray) -> 
     piece = np.minimum(np.searchsorted(bounds, times, side="right"), len(half)) - 1
     moments = np.zeros((len(half), TERMS))
     np.add.at(moments, piece, amounts[:, None] * _signed_powers((times - middle[piece]) / half[piece], TERMS))
-    short = moments @ _economised(SHORT_TERMS, TERMS, NARROW)
-    fade = (_signed_powers(np.ones(1), TERMS) @ _economised(FADE_TERMS, TERMS, NARROW))[0]
+    about = _about(MIDDLE, TERMS)
+    short = moments @ about @ _economised(SHORT_TERMS, TERMS, NARROW)
+    fade = (_signed_powers(np.ones(1), TERMS) @ about @ _economised(FADE_TERMS, TERMS, NARROW))[0]
     day_nodes, day_weights = exponent_weights(knots, times)
     return nodes, centres, slopes, moments, short, fade, day_nodes, day_weights * knots[day_nodes], amounts
 
@@ -86,6 +88,14 @@ def _signed_powers(places: FloatArray, count: int) -> FloatArray:
     out = np.ones((len(places), count))
     np.multiply(places[:, None], -1.0 / np.arange(1, count), out=out[:, 1:])
     return np.multiply.accumulate(out, axis=1, out=out)
+
+
+@lru_cache
+def _about(middle: float, count: int) -> FloatArray:
+    """Return the matrix [count, count] that turns powers of a slope into powers of its distance from `middle`."""
+    return np.array(
+        [[comb(k, j) * middle ** max(k - j, 0) for j in range(count)] for k in range(count)], dtype=np.float64
+    )
 
 
 @lru_cache
