@@ -226,9 +226,9 @@ def netted_values(book: NettedBook, zeros: FloatArray, *, threads: int = 1) -> F
     -----
     Log discount factors are linear in time between knots, so all flows of one half-year between two knots are worth
     the discount factor of its middle times a power series whose coefficients are moments of the flows. Where forward
-    rates stay below 12 per cent a short series will do, and discount factors are products of short series too: within
-    3e-14 of the gross value of the flows. Other curves take longer series and exponentials, up to 140 per cent, and
-    the steepest are summed date by date.
+    rates stay between -2 and 10 per cent a short series will do, and discount factors are products of short series
+    too: within 3e-14 of the gross value of the flows. Other curves take longer series and exponentials, up to 140 per
+    cent, and the steepest are summed date by date.
     """
     _check_shapes(book.knots, zeros, threads)
     from crossmargin.kernels import value_netted
