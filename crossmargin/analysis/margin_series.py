@@ -40,8 +40,7 @@ from crossmargin.underlyings import securities_held, ticker_held
 
 Book: TypeAlias = Callable[[Market], Iterable[tuple[Product, float]]]
 """What is held on a day, as product and signed quantity, told from the market of that day."""
-_Period: TypeAlias = tuple[date, date]
-"""First and last day, both included."""
+Period: TypeAlias = tuple[date, date]  # first and last day, both included
 
 _STRESS = "stress_period"
 _HOUSE = "HOUSE"
@@ -153,7 +152,7 @@ def margin_series(
     days: Iterable[date],
     *,
     calibration: date | None = None,
-    stress_periods: Iterable[_Period] = (),
+    stress_periods: Iterable[Period] = (),
 ) -> MarginSeries:
     """Return the requirement of one book on each day, margined as one pool of a firm's own positions.
 
@@ -210,7 +209,7 @@ def margin_series_of(
     days: Iterable[date],
     *,
     calibration: date | None = None,
-    stress_periods: Iterable[_Period] = (),
+    stress_periods: Iterable[Period] = (),
 ) -> dict[tuple[str, str], MarginSeries]:
     """Return `margin_series` by name of book and id of rule; a day's scenarios are drawn and repriced once for all.
 
@@ -269,7 +268,7 @@ class _Answer:
     spec: ScenarioSpec
     confidence: float | None
     left_out: frozenset[str]
-    stress_period: _Period | None  # only where it stands in for the rule's own
+    stress_period: Period | None  # only where it stands in for the rule's own
 
 
 @frozen(eq=False)
@@ -278,19 +277,19 @@ class _Model:
 
     rules: Rules
     calibration: date | None
-    stand_ins: tuple[_Period, ...]
+    stand_ins: tuple[Period, ...]
 
     @property
     def id(self) -> str:
         return self.rules.id
 
-    def own_period(self, day: date) -> _Period | None:
+    def own_period(self, day: date) -> Period | None:
         if _STRESS not in self.rules.parameters:
             return None
         first, last = self.rules.in_force(_STRESS, self.calibration or day).value
         return first, last
 
-    def stand_in(self, day: date) -> _Period | None:
+    def stand_in(self, day: date) -> Period | None:
         """Return the stress period that replaces one that has not ended, None where nothing needs to."""
         own = self.own_period(day)
         if own is None or own[1] <= day:
@@ -335,7 +334,7 @@ class _Tally:
     def _study_notes(self, known: Mapping[date, _Answer]) -> Iterable[str]:
         if self.model.calibration is not None:
             yield f"the calibration of {self.model.calibration} on every day: a study, hypothetical on past days"
-        used: dict[_Period, list[date]] = {}
+        used: dict[Period, list[date]] = {}
         for day, answer in known.items():
             if answer.stress_period is not None:
                 used.setdefault(answer.stress_period, []).append(day)
@@ -477,7 +476,7 @@ def _left_out(line: Line, held: Iterable[Position]) -> frozenset[str]:
     return frozenset(f"not modelled: {kinds.get(each.name, each.name)}, {each.note}" for each in gaps)
 
 
-def _check(rules: Sequence[Rules], periods: Iterable[_Period]) -> None:
+def _check(rules: Sequence[Rules], periods: Iterable[Period]) -> None:
     problems, ids = Problems(), [each.id for each in rules]
     for id in dict.fromkeys(id for id in ids if ids.count(id) > 1):
         problems.add("stands twice.", where=f"rule {id}", fix="Margin its overlays one after another.")
@@ -490,7 +489,7 @@ def _check(rules: Sequence[Rules], periods: Iterable[_Period]) -> None:
     problems.raise_if_any()
 
 
-def _span(period: _Period) -> str:
+def _span(period: Period) -> str:
     return f"{period[0]} to {period[1]}"
 
 

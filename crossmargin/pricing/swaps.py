@@ -30,8 +30,8 @@ BASIS_POINT = 1e-4
 DISCOUNT = "discount"
 """Name of the discount curve among the curves of `key_rate_deltas`."""
 
-_Curve: TypeAlias = tuple[FloatArray, FloatArray]
-"""Knots [n_knots] in years and zero rates [n_knots, n_curves], continuously compounded decimals."""
+# knots [n_knots] in years and zero rates [n_knots, n_curves], continuously compounded decimals
+Curve: TypeAlias = tuple[FloatArray, FloatArray]
 _Line: TypeAlias = tuple[str, date, bool]  # curve ("" discounts), day, and whether the factor is inverted
 
 
@@ -56,7 +56,7 @@ class SwapCurves:
 
     knots: FloatArray
     zeros: FloatArray
-    projections: Mapping[str, _Curve] = field(factory=dict)
+    projections: Mapping[str, Curve] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         problems = Problems()
@@ -67,7 +67,7 @@ class SwapCurves:
             problems.add("curves differ in number.", where="zeros of discount and projections", fix=fix)
         problems.raise_if_any("cannot value swaps")
 
-    def named(self) -> dict[str, _Curve]:
+    def named(self) -> dict[str, Curve]:
         """Return all curves by name, the discount curve first."""
         return {DISCOUNT: (self.knots, self.zeros), **self.projections}
 
