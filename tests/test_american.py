@@ -283,6 +283,7 @@ def test_every_bad_row_is_named():
     assert [problem.where for problem in error.value.problems] == ["scenario 1", "scenario 2"]
 
 
+@pytest.mark.slow_interpreted
 def test_nothing_in_nothing_out():
     assert american_price(False, [], 1.0, 0.2, spot=1.0, rate=0.01).shape == (0,)
     assert american_values(False, [], 1.0, 0.2, spot=[1.0, 2.0], rate=0.01).shape == (0, 2)

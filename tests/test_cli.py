@@ -451,6 +451,7 @@ def test_help_needs_neither_numbers_nor_rules():
 
 
 @pytest.mark.parametrize("as_of", ["2026-06-30", "2025-03-13"])
+@pytest.mark.slow_interpreted
 def test_the_example_on_longer_history(run, shared, as_of):
     if not (shared / "data" / "market").is_dir():
         pytest.skip("no market data in ../shared")

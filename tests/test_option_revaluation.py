@@ -452,6 +452,7 @@ def test_order_duplicates_and_company_change_no_bit():
         np.testing.assert_array_equal(alone.values[0], whole.values[row])
 
 
+@pytest.mark.slow_interpreted
 def test_bonds_and_futures_are_worth_the_same_beside_options_and_threads():
     plain, scenarios = [*NOTES, ZN, SR3], moved(bp=np.linspace(-100, 100, 300), symbols=("XYZ",))
     known = market(Underlying("XYZ", 0.2, 100.0), Underlying(ZN.symbol, 0.06))

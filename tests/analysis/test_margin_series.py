@@ -413,6 +413,7 @@ def real_history():
     return MarketHistory(History(table.dates[first:], table.tenors, table.par[first:]), read_index_history(tables[1]))
 
 
+@pytest.mark.slow_interpreted
 def test_real_days_have_no_gap():
     history = real_history()
     days = [

@@ -174,6 +174,7 @@ def test_an_option_is_a_visible_gap_and_the_figure_partial():
     assert with_option.partial
 
 
+@pytest.mark.slow_interpreted
 def test_an_option_with_a_volatility_is_margined_with_its_future():
     told = evolve(market(), underlyings={ZN.symbol: Underlying(ZN.symbol, 0.06)})
     covered = margin(book(*pool((ZN, 10.0), (OPTION, -10.0)).positions), told)
