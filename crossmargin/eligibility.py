@@ -6,8 +6,9 @@ Ineligible is an answer, never an exception. The tests themselves live beside th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date
+from typing import TypeVar
 
 from attrs import frozen
 
@@ -15,6 +16,8 @@ from crossmargin.accounts import Account, Customer, Firm
 from crossmargin.errors import NotInForce
 from crossmargin.parameters import Condition, Reader, Rules
 from crossmargin.portfolio import Portfolio, Position
+
+_Subject = TypeVar("_Subject")
 
 
 @frozen
@@ -76,15 +79,25 @@ def decide(case: Case, rules: Rules, tests: Mapping[str, Test]) -> Decision:
     """
     p = rules.at(case.as_of)
     binding = [condition for condition in rules.conditions if condition.applies(case.as_of, case.origin)]
-    failed = tuple(_reason(condition) for condition in binding if not _holds(tests[condition.id], case, p))
+    failed = failures(binding, tests, case, p)
     allowed = bool(binding) and not failed
     product = case.position.product.symbol
     return Decision(rules.id, case.position.id, product, allowed, failed or _not_yet(rules, case, binding))
 
 
-def _holds(test: Test, case: Case, p: Reader) -> bool:
+def failures(
+    conditions: Iterable[Condition],
+    tests: Mapping[str, Callable[[_Subject, Reader], bool]],
+    subject: _Subject,
+    p: Reader,
+) -> tuple[Reason, ...]:
+    """Return every condition that the subject fails by the test of its name, with its citation."""
+    return tuple(_reason(condition) for condition in conditions if not _holds(tests[condition.id], subject, p))
+
+
+def _holds(test: Callable[[_Subject, Reader], bool], subject: _Subject, p: Reader) -> bool:
     try:
-        return test(case, p)
+        return test(subject, p)
     except NotInForce:
         return False
 

@@ -14,8 +14,8 @@ from datetime import date
 
 from attrs import evolve, frozen
 
-from crossmargin.eligibility import Decision, Reason
-from crossmargin.errors import InputError, NotInForce, Problem, Problems, suggestion
+from crossmargin.eligibility import Decision, Reason, failures
+from crossmargin.errors import InputError, Problem, Problems, suggestion
 from crossmargin.methodology import Inputs, unmodelled
 from crossmargin.parameters import Condition, Reader, Rules
 from crossmargin.portfolio import Pool
@@ -244,23 +244,10 @@ def _decide(programme: str, pair: Pair, rules: Rules) -> Decision:
     p = rules.at(pair.as_of)
     mine = [condition for condition in rules.conditions if condition.id.startswith(f"{programme}_")]
     binding = [condition for condition in mine if condition.applies(pair.as_of, condition.origin[0])]
-    failed = tuple(_reason(condition) for condition in binding if not _holds(TESTS[condition.id], pair, p))
+    failed = failures(binding, TESTS, pair, p)
     name = pair.id or f"{pair.party.id} and {pair.counterparty.id}"
     allowed = bool(binding) and not failed
     return Decision(programme, name, pair.product, allowed, failed or (() if allowed else _not_yet(programme, mine)))
-
-
-def _holds(test: PairTest, pair: Pair, p: Reader) -> bool:
-    try:
-        return test(pair, p)
-    except NotInForce:
-        return False
-
-
-def _reason(condition: Condition) -> Reason:
-    source = condition.source
-    citation = ", ".join(part for part in (source.title, condition.locator, source.url) if part)
-    return Reason(condition.id, condition.about, condition.cure, citation, condition.grade)
 
 
 def _not_yet(programme: str, conditions: Iterable[Condition]) -> tuple[Reason, ...]:

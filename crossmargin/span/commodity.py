@@ -27,7 +27,6 @@ from crossmargin.span.portfolio import (
 from crossmargin.span.scanning import ScanRisk, merged, net_delta, pooled_losses, scan, weighted_price_risk
 from crossmargin.span.spreads import DeltaLedger, Formed, form_calendar_spreads, merged_losses
 
-NO_RISK = ScanRisk(0.0, 0.0, 0.0)
 COUNT = "1"  # unit of deltas, contracts and numbers of spreads
 
 
