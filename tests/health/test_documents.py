@@ -43,7 +43,7 @@ def test_the_readme_promises_two_commands_and_they_come_first():
     blocks = [block.strip() for block in fenced(README, "sh")]
     assert blocks[:2] == [command("demo"), command("test")]
     assert "crossmargin demo" in command("demo")
-    assert command("test").endswith("-m pytest")
+    assert command("test").endswith("-m pytest -n auto")
 
 
 def test_the_checks_run_what_the_readme_says():
