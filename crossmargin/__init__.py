@@ -52,10 +52,18 @@ if TYPE_CHECKING:
         ETF,
         STRIPS,
         TIPS,
+        BasisSwap,
+        BondTotalReturnSwap,
+        CreditDefaultSwap,
+        EquityForward,
+        EquityTotalReturnSwap,
+        ForwardRateAgreement,
         FutureOption,
         Index,
         IndexFuture,
+        InterestRateSwap,
         ListedOption,
+        OvernightSwap,
         Repo,
         ReverseRepo,
         SecurityFuture,
@@ -74,6 +82,7 @@ if TYPE_CHECKING:
     from crossmargin.registry import rules
     from crossmargin.results import Comparison, Line, Report, Requirement
     from crossmargin.scenarios import ScenarioSet, ScenarioSpec, grid_scenarios, scenario_set
+    from crossmargin.swap_market import CreditSpreads, ZeroCurve
     from crossmargin.underlyings import Underlying
     from crossmargin.warmup import warmup
 
@@ -91,19 +100,27 @@ __all__ = [
     "Account",
     "AccountClass",
     "Agreement",
+    "BasisSwap",
+    "BondTotalReturnSwap",
     "Book",
     "ClearingHouse",
     "Comparison",
+    "CreditDefaultSwap",
+    "CreditSpreads",
     "CrossMarginError",
     "Customer",
     "CustomerKind",
     "Decision",
+    "EquityForward",
+    "EquityTotalReturnSwap",
     "Firm",
+    "ForwardRateAgreement",
     "FutureOption",
     "History",
     "Index",
     "IndexFuture",
     "InputError",
+    "InterestRateSwap",
     "IntradayMonitoring",
     "Line",
     "ListedOption",
@@ -111,6 +128,7 @@ __all__ = [
     "NotInForce",
     "NumericalError",
     "OptionQuotes",
+    "OvernightSwap",
     "ParCurve",
     "ParameterMissing",
     "PnL",
@@ -138,6 +156,7 @@ __all__ = [
     "Underlying",
     "VolatilitySurface",
     "Warrant",
+    "ZeroCurve",
     "compare",
     "conversion_factor",
     "deliverable_basket",
@@ -172,9 +191,10 @@ _HOMES = {
     "pnl": "PnL revalue",
     "portfolio": "Portfolio Position",
     "price_history": "PriceHistory",
-    "products": "ETF FutureOption Index IndexFuture ListedOption Repo ReverseRepo STRIPS SecurityFuture ShortRateFuture"
-    " Stock TIPS TreasuryBill TreasuryBond TreasuryFRN TreasuryFuture TreasuryNote Warrant conversion_factor"
-    " deliverable_basket",
+    "products": "BasisSwap BondTotalReturnSwap CreditDefaultSwap ETF EquityForward EquityTotalReturnSwap"
+    " ForwardRateAgreement FutureOption Index IndexFuture InterestRateSwap ListedOption OvernightSwap"
+    " Repo ReverseRepo STRIPS SecurityFuture ShortRateFuture Stock TIPS TreasuryBill TreasuryBond"
+    " TreasuryFRN TreasuryFuture TreasuryNote Warrant conversion_factor deliverable_basket",
     "regimes": "CROSS_MARGIN HARMONIZED PORTFOLIO_MARGIN Regime SILOED STRATEGY_MARGIN",
     "registry": "rules",
     "results": "Comparison Line Report Requirement",
@@ -182,6 +202,7 @@ _HOMES = {
     "pricing.implied": "implied_volatility",
     "pricing.volatility": "VolatilitySurface",
     "scenarios": "ScenarioSet ScenarioSpec grid_scenarios scenario_set",
+    "swap_market": "CreditSpreads ZeroCurve",
     "underlyings": "Underlying",
     "warmup": "warmup",
 }

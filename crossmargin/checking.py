@@ -13,10 +13,18 @@ from crossmargin.errors import Problem, Problems
 from crossmargin.market import Market
 from crossmargin.pnl import can_revalue, cash_flow_book
 from crossmargin.portfolio import Portfolio, problems_on
-from crossmargin.pricing.shares import Share, share_price
+from crossmargin.pricing.shares import Share, share_price, spot_of
 from crossmargin.products import ListedOption, Product, TreasuryFuture
 from crossmargin.products.lifetime import expiry_of, longest_maturity
+from crossmargin.products.security_based import (
+    BondTotalReturnSwap,
+    CreditDefaultSwap,
+    EquityForward,
+    EquityTotalReturnSwap,
+)
 from crossmargin.underlyings import security_problems, ticker_held
+
+SHARE_SWAPS = (EquityTotalReturnSwap, EquityForward)
 
 # A note may mature a little after the last tenor of the curve it is priced from (new 30-year bonds do).
 _BEYOND_LAST_TENOR_YEARS = 1.0
@@ -41,8 +49,10 @@ def check(portfolio: Portfolio, market: Market, *, as_of: date | None = None) ->
 
 
 def _price_problems(products: Iterable[Product], market: Market) -> Iterable[Problem]:
-    """Yield prices of shares, futures on them and options that are none."""
+    """Yield prices of shares, futures on them, options and what swaps are on that are none."""
     for product in products:
+        if isinstance(product, (*SHARE_SWAPS, BondTotalReturnSwap, CreditDefaultSwap)):
+            yield from _swap_price_problems(product, market)
         if isinstance(product, Share):
             price = share_price(product, market)
             if price is not None and price <= 0.0:
@@ -52,10 +62,21 @@ def _price_problems(products: Iterable[Product], market: Market) -> Iterable[Pro
             yield Problem(what, product.symbol, "Give 0 or more.")
 
 
+def _swap_price_problems(product: Product, market: Market) -> Iterable[Problem]:
+    """Yield a price of what a security-based swap is on, or of the swap where it is quoted, that is not above 0."""
+    if isinstance(product, SHARE_SWAPS):
+        name, price = product.underlying, spot_of(product.underlying, market)
+    else:
+        name = product.bond.symbol if isinstance(product, BondTotalReturnSwap) else product.symbol
+        price = market.prices.get(name)
+    if price is not None and price <= 0.0:
+        yield Problem(f"the price of {name} is {price:g}.", product.symbol, "Give a price above 0.")
+
+
 def _spot_problems(products: Iterable[Product], market: Market) -> Iterable[Problem]:
     """Yield tickers that have two prices, and underlyings of options whose price stands elsewhere."""
     optioned = {product.underlying for product in products if isinstance(product, ListedOption)}
-    for ticker in dict.fromkeys(map(ticker_held, products)):
+    for ticker in dict.fromkeys(map(_ticker_of, products)):
         known, observed = market.underlyings.get(ticker), market.prices.get(ticker)
         if known is None or observed is None:
             continue
@@ -65,6 +86,10 @@ def _spot_problems(products: Iterable[Product], market: Market) -> Iterable[Prob
         elif known.spot is not None and not math.isclose(known.spot, observed, rel_tol=_SAME):
             what = f"underlyings has a spot of {known.spot:g}, prices has {observed:g}."
             yield Problem(what, ticker, "Give one of them, or both the same.")
+
+
+def _ticker_of(product: Product) -> str:
+    return product.underlying if isinstance(product, SHARE_SWAPS) else ticker_held(product)
 
 
 def _can_be_scheduled(product: Product, as_of: date) -> bool:

@@ -1,4 +1,4 @@
-"""The market on one date: a par yield curve, its daily history, overnight rates and prices.
+"""The market on one date: a par yield curve, its daily history, overnight rates, prices, and what swaps need.
 
 Start from `Market.from_history(history, as_of)`, or build a `Market` from your own `ParCurve` and `History`.
 The objects are immutable and check themselves: every problem of an input is reported at once. Nothing here
@@ -21,6 +21,7 @@ from attrs import field, frozen
 from crossmargin.columns import FloatArray, as_date, as_dates, as_texts, readonly
 from crossmargin.errors import InputError, Problem, Problems
 from crossmargin.price_history import PriceHistory
+from crossmargin.swap_market import CreditSpreads, Fixings, ZeroCurve, swap_market_problems
 from crossmargin.underlyings import Underlying
 
 TENORS: Mapping[str, float] = MappingProxyType(
@@ -46,6 +47,10 @@ _LISTED = 50  # problems written out one by one
 
 def _named(values: Mapping[str, float]) -> dict[str, float]:
     return dict(values)
+
+
+def _plain_fixings(fixings: Fixings) -> dict[str, dict[date, float]]:
+    return {index: dict(rates) for index, rates in fixings.items()}
 
 
 @frozen(eq=False)
@@ -199,6 +204,13 @@ class Market:
         future the symbol of the future.
     price_history
         Daily prices and volatilities by ticker; scenarios of shares and options on them are drawn from it.
+    fixings
+        Index -> day -> rate of the past, a decimal; periods of swaps that have begun need them.
+    projections
+        Index -> the zero curve that projects it. That of SOFR discounts swaps too; what has none is read off the
+        curve that discounts.
+    credit
+        Reference -> par spreads of protection on it.
     notes
         What a reader must know: tenors left out, a history that ends early.
 
@@ -216,6 +228,9 @@ class Market:
     underlyings: Mapping[str, Underlying] = field(factory=dict, kw_only=True, converter=dict)
     real_curve: ParCurve | None = field(default=None, kw_only=True)
     price_history: PriceHistory | None = field(default=None, kw_only=True)
+    fixings: Fixings = field(factory=dict, kw_only=True, converter=_plain_fixings)
+    projections: Mapping[str, ZeroCurve] = field(factory=dict, kw_only=True, converter=dict)
+    credit: Mapping[str, CreditSpreads] = field(factory=dict, kw_only=True, converter=dict)
     notes: tuple[str, ...] = field(default=(), kw_only=True, converter=as_texts)
 
     def __attrs_post_init__(self) -> None:
@@ -229,6 +244,7 @@ class Market:
             problems.add(what, where="real_curve", fix=f"Give ParCurve({self.as_of}, ..., real=True).")
         problems.extend(_number_problems(self.money_market, "money_market", "a decimal rate"))
         problems.extend(_number_problems(self.prices, "prices", "a price"))
+        problems.extend(swap_market_problems(self.as_of, self.fixings, self.projections, self.credit))
         problems.raise_if_any()
 
     @classmethod

@@ -20,8 +20,10 @@ from crossmargin.market import Market
 from crossmargin.parameters import Read, Reader
 from crossmargin.pnl import PnL, today_prices
 from crossmargin.portfolio import Portfolio, Position
+from crossmargin.pricing.swaps_market import curve_notes, why_no_value
 from crossmargin.products import Product
 from crossmargin.products.equities import Security
+from crossmargin.products.swaps import RATE_SWAPS
 from crossmargin.products.treasuries import (
     TREASURY_SECURITIES,
     Repo,
@@ -64,13 +66,14 @@ class Inputs:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the market and the scenario sets want said, each once."""
+        swaps = [product for product in self.portfolio.products if isinstance(product, RATE_SWAPS)]
         said = [
             f"{spec.kind} scenarios over {spec.horizon_days} d: {note}"
             for spec, pnl in self.pnl.items()
             for note in pnl.scenarios.notes
             if note not in self.market.notes
         ]
-        return (*self.market.notes, *sorted(said))
+        return (*self.market.notes, *curve_notes(swaps, self.market), *sorted(said))
 
     def pooled(self, positions: Iterable[Position], spec: ScenarioSpec) -> FloatArray:
         """Return the P&L of positions margined together, gain > 0, USD, of shape (n_scenarios,) or (0,)."""
@@ -94,11 +97,18 @@ class Inputs:
         return today_prices(self.portfolio.products, self.market)
 
     def lacks(self, position: Position) -> str:
-        """Say what the market lacks for a share or an option to be margined, "" when nothing.
+        """Say what the market lacks for a share, an option or an interest-rate swap to be margined, "" when nothing.
 
         A ticker is margined whole or not at all: one leg without a price would make its hedge look naked.
         """
-        return self._lacking.get(ticker_held(position.product), "")
+        ticker = ticker_held(position.product)
+        return self._lacking.get(ticker, "") if ticker else self._unfixed.get(position.product, "")
+
+    @cached_property
+    def _unfixed(self) -> Mapping[Product, str]:
+        """What the market lacks, interest-rate swap by interest-rate swap."""
+        swaps = (product for product in self.portfolio.products if isinstance(product, RATE_SWAPS))
+        return {swap: why for swap in swaps if (why := why_no_value(swap, self.market))}
 
     @cached_property
     def _lacking(self) -> Mapping[str, str]:

@@ -2,7 +2,7 @@
 
 Call `revalue(products, market, scenarios)`; it returns a `PnL` of shape [n_instruments, n_scenarios] in USD
 per unit of quantity. What products pay is in `pricing.legs`, cash flows under curves in `pricing.cash_flows`,
-options in `pricing.options`.
+options in `pricing.options`, interest-rate swaps in `pricing.swaps`.
 
 What the numbers leave out. Shocks are instantaneous: no ageing, carry or roll over the horizon. One curve
 discounts everything: no repo specialness, no spread between Treasury and money-market rates. A Treasury
@@ -33,10 +33,12 @@ from crossmargin.pricing.cash_flows import (
 )
 from crossmargin.pricing.legs import POINTS, price_growth
 from crossmargin.pricing.shares import Share, share_price, share_problems, share_values, spot_of
+from crossmargin.pricing.swaps_market import market_swap_values, swap_problems
 from crossmargin.products import Product
 from crossmargin.products.equities import ETF, SecurityFuture, Stock
 from crossmargin.products.futures import IndexFuture, ShortRateFuture, TreasuryFuture, contract_spec
 from crossmargin.products.options import FUTURE_OPTION_KINDS, FutureOption, ListedOption
+from crossmargin.products.swaps import RATE_SWAPS, Swap
 from crossmargin.products.treasuries import (
     TIPS,
     Repo,
@@ -72,6 +74,7 @@ _WITHOUT_BASIS = (
     ETF,
     SecurityFuture,
     IndexFuture,
+    *RATE_SWAPS,
 )  # none is observed, or the price is the value
 
 
@@ -217,13 +220,16 @@ def revalue(products: Sequence[Product], market: Market, scenarios: ScenarioSet,
     below: list[Product] = [option.underlying for option in options if isinstance(option, FutureOption)]
     needed = tuple(dict.fromkeys([*distinct, *below]))
     shares = [product for product in needed if _is_share(product)]
-    rows = tuple(product for product in needed if product not in {*options, *shares})
-    book = _laid_out(rows, market, problems=_problems(options, shares, market, scenarios))
+    swaps = [product for product in needed if _is_swap(product)]
+    rows = tuple(product for product in needed if product not in {*options, *shares, *swaps})
+    problems = _problems(options, shares, market, scenarios)
+    problems.extend(swap_problems(swaps, market))
+    book = _laid_out(rows, market, problems=problems)
     curves = scenario_zero_rates(market.curve, scenarios)
     values = present_values(book, *curves, threads=threads)
-    if options or shares:
+    if options or shares or swaps:
         known: Mapping[Product, FloatArray] = dict(zip(rows, values, strict=True))
-        known = {**known, **share_values(shares, market, scenarios)}
+        known = {**known, **share_values(shares, market, scenarios), **_of_swaps(swaps, market, curves, threads)}
         known = {**known, **_of_options(options, known, market, scenarios, curves=curves)}
         values = np.stack([known[product] for product in distinct])
     base = values[:, 0].copy()
@@ -271,11 +277,21 @@ def _of_options(
     return option_values(options, market, scenarios, curves=curves, futures=futures)
 
 
+def _of_swaps(
+    swaps: Sequence[Swap], market: Market, curves: tuple[FloatArray, FloatArray], threads: int
+) -> Mapping[Product, FloatArray]:
+    """Return the values [1 + n_scenarios] of interest-rate swaps, USD per unit of quantity."""
+    if not swaps:
+        return {}
+    return dict(zip(swaps, market_swap_values(swaps, market, curves, threads=threads), strict=True))
+
+
 def can_revalue(product: Product, market: Market | None = None, scenarios: ScenarioSet | None = None) -> bool:
     """Return whether a product can be revalued: from Treasury yields alone, or from a market and its scenarios.
 
     Fixed cash flows (bills, notes, bonds, STRIPS, repo on them) and futures need yields only. Shares, security futures
-    and listed options need a price in the market and a spot move in the scenarios; options a volatility too. TIPS and
+    and listed options need a price in the market and a spot move in the scenarios; options a volatility too. Interest-
+    rate swaps need the fixings of periods that have begun; security-based swaps are valued by their rule-sets. TIPS and
     floating-rate notes: no, though `revalue` takes them, TIPS where the market has a real curve and floating-rate notes
     by projection; rule-sets margin them otherwise.
 
@@ -287,6 +303,8 @@ def can_revalue(product: Product, market: Market | None = None, scenarios: Scena
     """
     if isinstance(product, TreasuryFuture | ShortRateFuture):
         return True
+    if _is_swap(product):
+        return market is not None and not swap_problems([product], market)
     if market is None or product.kind not in _MOVED_KINDS:
         return has_fixed_cash_flows(product)
     if isinstance(product, FutureOption):
@@ -301,6 +319,10 @@ def can_revalue(product: Product, market: Market | None = None, scenarios: Scena
 
 def _is_share(product: Product) -> TypeGuard[Share]:
     return isinstance(product, Stock | ETF | SecurityFuture | IndexFuture)
+
+
+def _is_swap(product: Product) -> TypeGuard[Swap]:
+    return isinstance(product, RATE_SWAPS)
 
 
 def _has_volatility(symbol: str, market: Market) -> bool:

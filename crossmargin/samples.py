@@ -1,8 +1,8 @@
 """Made-up books on real history, for the demonstration and for trying things out.
 
-`basis_trade()` and `equity_options()` return `(portfolio, market)`, ready for `compare(*basis_trade())`. Firms and
-customers are fictional; Treasuries, the yield history and the curve of the date are real, prices and volatilities of
-shares are not. The market is read from files inside the package.
+`basis_trade()`, `equity_options()` and `swap_book()` return `(portfolio, market)`, ready for `compare(*basis_trade())`.
+Firms and customers are fictional; Treasuries, the yield history and the curve of the date are real, prices and
+volatilities of shares and credit spreads are not. The market is read from files inside the package.
 """
 
 from __future__ import annotations
@@ -30,9 +30,13 @@ from crossmargin.products import (
     ETF,
     STRIPS,
     TIPS,
+    Convention,
+    CreditDefaultSwap,
+    EquityTotalReturnSwap,
     FutureOption,
     Index,
     ListedOption,
+    OvernightSwap,
     Repo,
     ReverseRepo,
     SecurityFuture,
@@ -45,6 +49,7 @@ from crossmargin.products import (
     TreasuryNote,
     deliverable_basket,
 )
+from crossmargin.swap_market import CreditSpreads
 from crossmargin.underlyings import Underlying
 
 SETTLES = date(2026, 7, 1)  # trades of the sample date settle on the next business day
@@ -241,3 +246,62 @@ def _on_fund(right: Any, strike: float) -> ListedOption:
 def _on_index(right: Any, strike: float) -> ListedOption:
     terms = {"exercise": "european", "settlement": "cash", "underlying_kind": "index", "settles_at": "open"}
     return ListedOption("SPX", right, strike, EXPIRY, **terms)  # type: ignore[arg-type] # all are texts
+
+
+# ------------------------------------------------------------------------------------------------------------ swaps
+
+IMM = Convention(12, "act/360", 2, roll="third_wednesday")
+STRIP = {202609: -100, 202612: -99, 202703: -99, 202706: -98, 202709: -97, 202712: -96, 202803: -95, 202806: -95}
+
+
+def swap_book() -> tuple[Portfolio, Market]:
+    """Return swaps and what hedges them in a fund's accounts at a fictional dealer, and a market of 30 June 2026.
+
+    A cleared two-year SOFR swap beside the strip of futures that hedges it, a credit index beside two of its names, and
+    a bilateral return swap beside the stock sold short. Credit spreads and the price of the share are made up.
+
+    Examples
+    --------
+    >>> portfolio, market = swap_book()
+    >>> [account.id for account in portfolio.accounts], len(portfolio.positions)
+    (['COR-RATES', 'COR-CREDIT', 'COR-SHARES'], 14)
+    """
+    market = packaged_market()
+    told: dict[Any, Any] = {**market.underlyings, "QUILL": Underlying("QUILL", 0.32, 148.0, security=Stock("QUILL"))}
+    spreads = {"EXAMPLE.IG": 0.0055, "QUILL": 0.0080, "TARN": 0.0210}
+    credit: dict[Any, Any] = {name: CreditSpreads(name, {5: spread}) for name, spread in spreads.items()}
+    said = "credit spreads and the price of QUILL are made up, for the sample book"
+    return _swap_portfolio(), evolve(market, underlyings=told, credit=credit, notes=(*market.notes, said))
+
+
+def _swap_portfolio() -> Portfolio:
+    registered = (Registration.BD, Registration.FCM, Registration.SBSD)
+    members = (ClearingHouse.CME, ClearingHouse.ICC, ClearingHouse.OCC)
+    southport = Firm("SOUTHPORT", registered, members, name="Southport Capital Markets LLC")
+    corvid = Customer("CORVID", CustomerKind.ELIGIBLE_CONTRACT_PARTICIPANT, name="Corvid Macro Fund")
+    papers, cleared = (Agreement.SUBORDINATION, Agreement.DISCLOSURE), AccountClass.CFTC_4D_F
+    accounts = (
+        Account("COR-RATES", "CORVID", "SOUTHPORT", cleared, "cme_swaps_futures"),
+        Account("COR-CREDIT", "CORVID", "SOUTHPORT", cleared, "icc_cds", papers),
+        Account("COR-SHARES", "CORVID", "SOUTHPORT", AccountClass.SEC_15C3_3, equity=400_000.0),
+    )
+    return Portfolio([southport], [corvid], accounts, (*_rate_hedge(), *_credit_and_shares()))
+
+
+def _rate_hedge() -> tuple[Position, ...]:
+    days = date(2026, 9, 16), date(2028, 9, 20)
+    swap = OvernightSwap("receive", 0.0411, *days, notional=1e8, fixed=IMM, floating=IMM)
+    futures = ((ShortRateFuture("SR3", month), lots) for month, lots in STRIP.items())
+    strip = (Position(f"F{n}", "COR-RATES", future, lots) for n, (future, lots) in enumerate(futures, start=1))
+    return Position("S1", "COR-RATES", swap, 1), *strip
+
+
+def _credit_and_shares() -> tuple[Position, ...]:
+    june, reset = date(2031, 6, 20), date(2027, 6, 30)
+    return (
+        Position("C1", "COR-CREDIT", CreditDefaultSwap("EXAMPLE.IG", 0.01, june, names=125), 50e6),
+        Position("C2", "COR-CREDIT", CreditDefaultSwap("QUILL", 0.01, june), -10e6),
+        Position("C3", "COR-CREDIT", CreditDefaultSwap("TARN", 0.01, june), -5e6),
+        Position("E1", "COR-SHARES", EquityTotalReturnSwap("QUILL", reset, 145.0, spread=0.006), 5_000),
+        Position("E2", "COR-SHARES", Stock("QUILL"), -5_000),
+    )

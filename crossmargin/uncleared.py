@@ -1,9 +1,9 @@
 """What the rules on uncleared swaps look at: notional, value, time to go and credit spread of each position.
 
 `exposures` measures the positions of a pool and says what the market lacks for the others; `grid_charge` is the grid by
-maturity and spread that several rules put on credit default swaps. Rates and thresholds are the rules' own. Swaps are
-discounted on the market's par curve, and a total return swap is worth its gain since the last reset: financing accrued
-since then is left out.
+maturity and spread that several rules put on credit default swaps. Rates and thresholds are the rules' own. What is
+security-based is discounted on the market's par curve, and a total return swap is worth its gain since the last reset:
+financing accrued since then is left out.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from crossmargin.methodology import Inputs
 from crossmargin.parameters import Read
 from crossmargin.pnl import revalue
 from crossmargin.portfolio import Position
-from crossmargin.pricing.credit import DiscountCurve, HazardCurve, flat_hazard, legs
+from crossmargin.pricing.credit import DiscountCurve, HazardCurve, flat_hazard, hazard_curve, legs
 from crossmargin.pricing.shares import spot_of
+from crossmargin.pricing.swaps_market import market_swap_values, why_no_value
 from crossmargin.products.calendars import add_months
+from crossmargin.products.lifetime import expiry_of
 from crossmargin.products.security_based import (
     SECURITY_BASED,
     BondTotalReturnSwap,
@@ -33,13 +35,16 @@ from crossmargin.products.security_based import (
     EquityForward,
     EquityTotalReturnSwap,
     ReferenceBond,
+    standard_maturity,
 )
+from crossmargin.products.swaps import RATE_SWAPS, Swap, notional_on
 from crossmargin.products.treasuries import TIPS, years_between
 from crossmargin.results import Line, not_modelled, scaled, total
 from crossmargin.scenarios import grid_scenarios
 from crossmargin.underlyings import Underlying
 
 Row = Mapping[str, Any]
+RATE_SWAP, CREDIT_SWAP = "rate_swap", CreditDefaultSwap.base_kind
 _POINTS = 100.0  # prices are quoted per 100 of notional
 _BP = 1e4
 _MONTHS = 12
@@ -52,12 +57,13 @@ class Exposure:
     Attributes
     ----------
     kind : str
-        `credit_default_swap`, `equity_total_return_swap`, `equity_forward`, `government_return_swap` or
+        `rate_swap`, `credit_default_swap`, `equity_total_return_swap`, `equity_forward`, `government_return_swap` or
         `corporate_return_swap`.
     reference : str
-        Entity, ticker or bond.
+        Entity, ticker, bond, or the swap itself.
     notional : float
-        Notional of a credit default swap, market value of what any other refers to.
+        Notional of a credit default swap and, as it is today, of an interest-rate swap; market value of what any other
+        refers to.
     value : float
         What the position is worth to its holder.
     years, months
@@ -99,13 +105,19 @@ def exposures(positions: Iterable[Position], inputs: Inputs) -> tuple[list[Expos
 def credit_curve(swap: CreditDefaultSwap, market: Market) -> tuple[HazardCurve, DiscountCurve] | str:
     """Return the flat hazard rate that the market's price of a swap means and the discount curve, or what is missing.
 
-    `market.prices` gives 100 less points upfront, clean, as indices are quoted.
+    `market.prices` gives 100 less points upfront, clean, as indices are quoted. Without it the swap costs what the
+    hazard rates of the `market.credit` spreads of its reference make of it.
     """
-    price = market.prices.get(swap.symbol)
-    if price is None:
-        return f"the market has no price of {swap.symbol}"
+    price = market.prices.get(swap.symbol, market.prices.get(swap.quoted))
+    quoted = market.credit.get(swap.reference)
     discount = DiscountCurve.from_par(market.curve)
-    return flat_hazard(swap, 1.0 - price / _POINTS, discount), discount
+    if price is not None:
+        return flat_hazard(swap, 1.0 - price / _POINTS, discount), discount
+    if quoted is None:
+        return f"the market has no price of {swap.quoted}, nor spreads of {swap.reference}"
+    ends = [standard_maturity(market.as_of, years) for years in quoted.spreads]
+    curve = hazard_curve(ends, list(quoted.spreads.values()), discount, recovery=quoted.recovery)
+    return flat_hazard(swap, legs(swap, curve, discount).upfront, discount), discount
 
 
 def forward_value(forward: EquityForward, share: Underlying, discount: DiscountCurve) -> float:
@@ -204,7 +216,7 @@ def credit_positions(held: Iterable[Exposure]) -> list[CreditPosition]:
     return [
         CreditPosition(each.reference, each.notional, each.months, each.spread, contract=each.position.product.symbol)
         for each in held
-        if each.kind == CreditDefaultSwap.kind
+        if each.kind == CREDIT_SWAP
     ]
 
 
@@ -212,16 +224,29 @@ def credit_positions(held: Iterable[Exposure]) -> list[CreditPosition]:
 
 
 def _measured(position: Position, market: Market) -> Exposure | str:
-    product: object = position.product
-    if not isinstance(product, SECURITY_BASED):
+    product = position.product
+    if not isinstance(product, (*SECURITY_BASED, *RATE_SWAPS)):
         return "no such product under this rule"
-    if product.maturity <= market.as_of:
-        return f"it ended on {product.maturity}"
+    if (end := expiry_of(product)) <= market.as_of:
+        return f"it ended on {end}"
+    if isinstance(product, RATE_SWAPS):
+        return _rates(position, product, market)
     if isinstance(product, CreditDefaultSwap):
         return _credit(position, product, market)
     if isinstance(product, BondTotalReturnSwap):
         return _bond(position, product, market)
     return _equity(position, product, market)
+
+
+def _rates(position: Position, swap: Swap, market: Market) -> Exposure | str:
+    missing = why_no_value(swap, market)
+    if missing:
+        return missing
+    par, quantity = DiscountCurve.from_par(market.curve), position.quantity
+    value = float(market_swap_values([swap], market, (par.knots, par.zeros))[0, 0])
+    notional = notional_on(swap, max(market.as_of, swap.start))
+    ends = _ends(market.as_of, swap.maturity)
+    return Exposure(position, RATE_SWAP, swap.symbol, quantity * notional, quantity * value, *ends)
 
 
 def _credit(position: Position, swap: CreditDefaultSwap, market: Market) -> Exposure | str:
@@ -231,7 +256,7 @@ def _credit(position: Position, swap: CreditDefaultSwap, market: Market) -> Expo
     found, quantity = legs(swap, *curves), position.quantity
     ends = _ends(market.as_of, swap.maturity)
     value, spread = quantity * float(found.value[0]), float(found.par_spread[0])
-    return Exposure(position, swap.kind, swap.reference, quantity, value, *ends, spread=spread)
+    return Exposure(position, CREDIT_SWAP, swap.reference, quantity, value, *ends, spread=spread)
 
 
 def _equity(position: Position, product: EquityTotalReturnSwap | EquityForward, market: Market) -> Exposure | str:

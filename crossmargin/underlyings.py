@@ -16,7 +16,7 @@ from attrs import field, frozen
 from crossmargin.errors import Problem, Problems, suggestion
 from crossmargin.products.equities import ETF, Security, Stock, ticker_of
 from crossmargin.products.futures import IndexFuture
-from crossmargin.products.options import ListedOption
+from crossmargin.products.options import FutureOption, ListedOption
 from crossmargin.records import as_tuple
 
 if TYPE_CHECKING:
@@ -105,10 +105,14 @@ class Underlying:
 
 
 def securities_held(products: Iterable[Product], underlyings: Mapping[str, Underlying]) -> dict[str, Security]:
-    """Return what each ticker is on whose price a product hangs: as held, as the market says, or plain stock."""
+    """Return what each ticker is on whose price a product hangs: as held, as the market says, or plain stock.
+
+    An option on an index future hangs on the index too.
+    """
     products = tuple(products)
     told, found = _told(products), dict[str, Security]()
-    for ticker in filter(None, dict.fromkeys(map(ticker_held, products))):
+    below = (product.underlying if isinstance(product, FutureOption) else product for product in products)
+    for ticker in filter(None, dict.fromkeys(map(ticker_held, below))):
         known = underlyings.get(ticker)
         found[ticker] = told.get(ticker) or (known and known.security) or Stock(ticker)
     return found

@@ -24,9 +24,11 @@ from crossmargin.io.tables import Table, table_of
 from crossmargin.portfolio import Portfolio, Position
 from crossmargin.products import (
     PRODUCT_KINDS,
+    BondTotalReturnSwap,
     FutureOption,
     IndexFuture,
     Product,
+    ReferenceBond,
     ShortRateFuture,
     TreasuryFuture,
     TreasurySecurity,
@@ -237,6 +239,8 @@ def _product(entry: Entry, kind: str, securities: _Securities) -> Product | None
         return None
     if kind in ("treasury_future", *FUTURE_OPTION_KINDS):
         return _future_or_option(entry, kind, arguments, securities)
+    if kind == BondTotalReturnSwap.kind:
+        return _bond_swap(entry, arguments, securities)
     if "collateral" in arguments:
         arguments["collateral"] = securities.by_name[arguments["collateral"]].security
         if arguments["collateral"] is None:
@@ -266,9 +270,9 @@ def _refuse_foreign(entry: Entry, kind: str, own: Sequence[str]) -> None:
 
 
 def _refer_to_securities(entry: Entry, own: Sequence[str], securities: _Securities) -> bool:
-    """Note names of collateral and of a basket that the securities lack; return whether there are any."""
+    """Note names of collateral, of a bond and of a basket that the securities lack; return whether there are any."""
     before, known = len(entry.problems), securities.by_name
-    for name in ("collateral", "basket"):
+    for name in ("collateral", "basket", "bond"):
         words = _words(entry.values.get(name)) if name in own else []
         for word in words if tuple(words) != NO_BASKET else ():
             if word not in known:
@@ -313,6 +317,28 @@ def _option_without_basket(
     future = _made(entry, on, terms)
     option: FutureOption | None = future and _made(entry, FutureOption, {"underlying": future, **arguments})
     return option
+
+
+def _bond_swap(entry: Entry, arguments: dict[str, Any], securities: _Securities) -> BondTotalReturnSwap | None:
+    """Return a swap on a Treasury of the securities that `bond` names, or on the bond of a company."""
+    name = arguments.pop("bond", None)
+    terms = {key: arguments.pop(key, None) for key in ("issuer", "coupon", "bond_maturity")}
+    given = [key for key, value in terms.items() if value is not None]
+    if name is not None and given:
+        fix = "Leave issuer, coupon_pct and bond_maturity blank: they are for bonds of companies."
+        entry.note("bond", "is given beside a bond of a company.", fix)
+        return None
+    if name is None and len(given) < len(terms):
+        fix = "Give issuer, coupon_pct and bond_maturity; of a Treasury its name in [[securities]] instead."
+        entry.note("bond", "no bond is given.", fix)
+        return None
+    bond = securities.by_name[name].security if name else _made(entry, ReferenceBond, _as_reference(terms))
+    swap: BondTotalReturnSwap | None = bond and _made(entry, BondTotalReturnSwap, {"bond": bond, **arguments})
+    return swap
+
+
+def _as_reference(terms: Mapping[str, Any]) -> dict[str, Any]:
+    return {"issuer": terms["issuer"], "coupon": terms["coupon"], "maturity": terms["bond_maturity"]}
 
 
 def _made(entry: Entry, kind: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
@@ -409,8 +435,15 @@ def _check_references(draft: _Draft) -> None:
     """Note accounts and positions that refer to nothing; an entry that is wrong itself may be referred to."""
     firms, accounts = _ids(draft["firms"]), _ids(draft["accounts"])
     affiliates = {name for firm in draft["firms"] for name in _words(firm.values.get("affiliates"))}
+    for entry in draft["firms"]:
+        own = _words(entry.values.get("affiliates"))
+        for name in sorted(set(_words(entry.values.get("guarantees"))) - set(own)):
+            advice = suggestion(name, own) if own else "The firm has none."
+            entry.note("guarantees", f"{name!r} is not among the affiliates.", advice)
     for entry in draft["accounts"]:
-        _refer(entry, "owner", firms | _ids(draft["customers"]) | affiliates)
+        owners = firms | _ids(draft["customers"]) | affiliates
+        _refer(entry, "owner", owners)
+        _refer(entry, "beneficial_owner", owners)
         _refer(entry, "firm", firms)
         _refer(entry, "arrangement", _programmes())
     for entry in draft["positions"]:

@@ -9,11 +9,15 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from crossmargin.accounts import AccountClass, Agreement, ClearingHouse, CustomerKind, IntradayMonitoring, Registration
+from crossmargin.io import book_swaps as swaps
 from crossmargin.io import entries as read
 from crossmargin.io.entries import Entry, Field, Reader
 from crossmargin.products import PRODUCT_KINDS, contract_specs
 from crossmargin.products.equities import BREADTHS
 from crossmargin.products.options import EXERCISES, RIGHTS, SETTLEMENTS, SETTLES_AT, UNDERLYING_KINDS
+from crossmargin.products.schedules import DAY_COUNTS
+from crossmargin.products.security_based import CREDIT_CLEARING
+from crossmargin.products.swaps import CLEARING, SIDES
 
 SECTIONS = ("firms", "customers", "accounts", "securities", "positions")
 SECURITY_KINDS = ("treasury_bill", "treasury_note", "treasury_bond", "treasury_frn", "tips", "strips")
@@ -58,6 +62,7 @@ FIRM = (
     Field("registrations", read.several_of(Registration)),
     Field("memberships", read.several_of(ClearingHouse)),
     Field("affiliates", read.texts),
+    Field("guarantees", read.texts),
     Field("compliant", read.flag),
     Field("monitoring", read.one_of(IntradayMonitoring)),
 )
@@ -71,6 +76,8 @@ ACCOUNT = (
     Field("agreements", read.several_of(Agreement)),
     Field("equity", read.number),
     Field("cash", read.flag),
+    Field("beneficial_owner", read.text),
+    Field("net", read.flag),
 )
 SECURITY = (Field("name", _word), _needed("product", read.one_of(SECURITY_KINDS)))
 POSITION = (_ID, _needed("account", read.text), _needed("quantity", read.number), Field("settles", read.day))
@@ -100,6 +107,30 @@ _LISTED = (
     Field("settles_at", read.one_of(SETTLES_AT)),
 )
 
+_SPREAD, _INDEX = Field("spread_bp", read.basis_points, "spread"), Field("index", read.text)
+_LIFE = (_needed("start", read.day), _MATURITY, Field("notional", read.number))
+_STEPS, _CLEARING = Field("steps", swaps.dated_amounts), Field("clearing", read.one_of(CLEARING))
+_RATE = (_needed("side", read.one_of(SIDES)), _needed("rate_pct", read.percent, "rate"), *_LIFE)
+_FIXED_FLOATING = (Field("fixed", swaps.convention), Field("floating", swaps.convention))
+_LEGS = (_needed("pay", swaps.floating_leg), _needed("receive", swaps.floating_leg))
+_FIXING = Field("fixing_days", read.whole)
+_CREDIT = (
+    _needed("reference", read.text),
+    _needed("coupon_bp", read.basis_points, "coupon"),
+    _MATURITY,
+    Field("recovery_pct", read.percent, "recovery"),
+    Field("names", read.whole),
+    Field("members", swaps.named),
+    Field("clearing", read.one_of(CREDIT_CLEARING)),
+)
+_DIVIDENDS = Field("dividends", swaps.dated_amounts)
+_BOND = (  # the name of a Treasury, or the three terms of a company's bond
+    Field("bond", _word),
+    Field("issuer", read.text),
+    Field("coupon_pct", read.percent, "coupon"),
+    Field("bond_maturity", read.day),
+)
+
 PRODUCT_FIELDS: Mapping[str, tuple[Field, ...]] = MappingProxyType(
     {
         "treasury_bill": (_MATURITY, _CUSIP),
@@ -125,6 +156,14 @@ PRODUCT_FIELDS: Mapping[str, tuple[Field, ...]] = MappingProxyType(
         ),
         "security_future": (_UNDERLYING, _needed("month", read.month), Field("multiplier", read.number)),
         "warrant": (_UNDERLYING, *_OPTION[1:]),
+        "overnight_swap": (*_RATE, _STEPS, _INDEX, _SPREAD, *_FIXED_FLOATING, _CLEARING),
+        "interest_rate_swap": (*_RATE, _STEPS, _INDEX, _SPREAD, *_FIXED_FLOATING, _FIXING, _CLEARING),
+        "basis_swap": (*_LEGS, *_LIFE, _STEPS, _CLEARING),
+        "forward_rate_agreement": (*_RATE, _INDEX, Field("day_count", read.one_of(DAY_COUNTS)), _FIXING, _CLEARING),
+        "credit_default_swap": _CREDIT,
+        "equity_total_return_swap": (_UNDERLYING, _MATURITY, _needed("initial_price", read.number), _SPREAD),
+        "bond_total_return_swap": (*_BOND, _MATURITY, Field("initial_price", read.number), _SPREAD),
+        "equity_forward": (_UNDERLYING, _MATURITY, _needed("price", read.number), _DIVIDENDS),
     }
 )
 
@@ -141,7 +180,8 @@ def columns(head: Iterable[Field], kinds: Iterable[str]) -> tuple[str, ...]:
 
 SECURITY_COLUMNS = columns(SECURITY, SECURITY_KINDS)  # here and below: in the order in which a file is written
 POSITION_COLUMNS = columns((*POSITION[:2], *PRODUCT, *POSITION[2:]), ("treasury_note", *PRODUCT_KINDS))
-_WRITTEN = {each.argument: each.name for fields in PRODUCT_FIELDS.values() for each in fields}
+_WRITTEN = {(kind, each.argument): each.name for kind, fields in PRODUCT_FIELDS.items() for each in fields}
+_WRITTEN |= {("corporate_bond", "maturity"): "bond_maturity", ("corporate_bond", "coupon"): "coupon_pct"}
 
 
 def field_of(where: str) -> str:
@@ -149,8 +189,10 @@ def field_of(where: str) -> str:
 
     Examples
     --------
-    >>> field_of("treasury_note coupon"), field_of("treasury_future basket, member 0")
-    ('coupon_pct', 'basket')
+    >>> [field_of(where) for where in ("tips coupon", "credit_default_swap coupon", "treasury_future basket, member 0")]
+    ['coupon_pct', 'coupon_bp', 'basket']
     """
-    argument = where.partition(" ")[2].partition(",")[0]
-    return _WRITTEN.get(argument, argument)
+    kind, _, rest = where.partition(" ")
+    argument = rest.partition(",")[0]
+    of_another = (name for (_, known), name in _WRITTEN.items() if known == argument)
+    return _WRITTEN.get((kind, argument)) or next(of_another, argument)

@@ -20,12 +20,22 @@ from attrs import fields_dict
 from crossmargin.errors import InputError, Problem
 from crossmargin.io import book_fields as fields
 from crossmargin.io.book import NO_BASKET, load_book
+from crossmargin.io.book_swaps import words
 from crossmargin.portfolio import Portfolio, Position
-from crossmargin.products import FutureOption, Product, Repo, ReverseRepo, TreasuryFuture, TreasurySecurity
+from crossmargin.products import (
+    BondTotalReturnSwap,
+    FutureOption,
+    Product,
+    ReferenceBond,
+    Repo,
+    ReverseRepo,
+    TreasuryFuture,
+    TreasurySecurity,
+)
 from crossmargin.products.treasuries import TREASURY_SECURITIES
 from crossmargin.records import to_plain
 
-_PLACES = {"coupon_pct": 2, "rate_pct": 2, "spread_bp": 4}
+_PLACES = {"coupon_pct": 2, "rate_pct": 2, "recovery_pct": 2, "coupon_bp": 4, "spread_bp": 4}
 
 
 def write_book(portfolio: Portfolio, directory: str | PathLike[str]) -> Path:
@@ -102,13 +112,23 @@ def _terms(product: Product, names: Mapping[TreasurySecurity, str]) -> dict[str,
         arguments["collateral"] = names[product.collateral]
     if isinstance(product, TreasuryFuture):
         arguments["basket"] = " ".join([names[member] for member in product.basket] or NO_BASKET)
+    if isinstance(product, BondTotalReturnSwap):
+        arguments |= _bond(product.bond, names)
     usual = {name: attribute.default for name, attribute in fields_dict(type(product)).items()}
+    kind = getattr(product, "base_kind", product.kind)
     filled = {
-        each.name: _written(each.name, arguments[each.argument])
-        for each in fields.PRODUCT_FIELDS[product.kind]
-        if arguments[each.argument] not in ("", None) and arguments[each.argument] != usual[each.argument]
+        each.name: _written(each.name, value)
+        for each in fields.PRODUCT_FIELDS[kind]
+        if (value := arguments.get(each.argument)) not in ("", None) and value != usual.get(each.argument)
     }
-    return {"product": product.kind, **filled}
+    return {"product": kind, **filled}
+
+
+def _bond(bond: ReferenceBond | TreasurySecurity, names: Mapping[TreasurySecurity, str]) -> dict[str, Any]:
+    """Return how a file says which bond a swap is on."""
+    if isinstance(bond, ReferenceBond):
+        return {"bond": None, "issuer": bond.issuer, "coupon": bond.coupon, "bond_maturity": bond.maturity}
+    return {"bond": names[bond]}
 
 
 def _plain(quantity: float) -> str:
@@ -122,6 +142,8 @@ def _written(name: str, value: Any) -> Any:
         return Decimal(format(Decimal(repr(float(value))).scaleb(_PLACES[name]), "f"))
     if name == "month":
         return f"{value // 100:04d}-{value % 100:02d}"
+    if (text := words(value)) is not None:
+        return text
     return _plain(value) if isinstance(value, float) else value
 
 
@@ -138,6 +160,8 @@ def _names(portfolio: Portfolio) -> dict[TreasurySecurity, str]:
 def _referred(product: Product) -> Iterable[TreasurySecurity]:
     if isinstance(product, Repo | ReverseRepo):
         return (product.collateral,)
+    if isinstance(product, BondTotalReturnSwap):
+        return () if isinstance(product.bond, ReferenceBond) else (product.bond,)
     if isinstance(product, FutureOption):
         return _referred(product.underlying)
     return product.basket if isinstance(product, TreasuryFuture) else ()

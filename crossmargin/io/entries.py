@@ -140,6 +140,15 @@ def number(entry: Entry, name: str) -> float | None:
     return None
 
 
+def whole(entry: Entry, name: str) -> int | None:
+    """Read a whole number."""
+    found = number(entry, name)
+    if found is None or found == int(found):
+        return None if found is None else int(found)
+    entry.note(name, f"{entry.values[name]!r} is no whole number.", "Write digits alone.")
+    return None
+
+
 def percent(entry: Entry, name: str) -> float | None:
     """Read a rate in percent as a decimal: 4.125 is 0.04125."""
     return _rate(entry, name, -2, f"{name} is in percent: write 4.25 for 4.25 %.")

@@ -2,7 +2,7 @@
 
 `read_market_directory(directory, as_of)` recognises the files itself; `packaged_market()` needs none. Each
 reader reports every bad field of a file at once, with row and column. Prices of shares and options are read in
-`price_files`. Nothing is fetched from anywhere.
+`price_files`, what swaps need in `swap_files`. Nothing is fetched from anywhere.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from crossmargin.columns import FloatArray
 from crossmargin.errors import InputError, Problem, Problems, suggestion
 from crossmargin.io.price_files import PRICE_FILES, PriceFiles, read_price_files
+from crossmargin.io.swap_files import SWAP_FILES, read_swap_files
 from crossmargin.io.tables import Row, Source, Table, dated_rows, header_of, numbers, read_table, table_of
 from crossmargin.market import TENORS, History, Market, ParCurve, age_notes, raise_capped, tenor_name
 from crossmargin.products.equities import ETF
@@ -56,15 +57,17 @@ _RATES = {
     "ONRRP_rate": "ONRRP",
     "RRPONTSYAWARD": "ONRRP",
 }
+_FIXED_TO = ("SOFR", "EFFR", "OBFR")  # the overnight rates that swaps are on
 
 
 @frozen
 class MoneyMarketRates:
-    """Overnight rates on a date: name -> decimal rate, and notes on those that were too old."""
+    """Overnight rates on a date: name -> decimal rate, all up to then, and notes on those that were too old."""
 
     as_of: date
     rates: dict[str, float]
     notes: tuple[str, ...] = ()
+    fixings: dict[str, dict[date, float]] = field(factory=dict)
 
 
 def read_treasury_csv(source: Source, *, unit: str = "") -> History:
@@ -174,11 +177,12 @@ def read_money_market(source: Source, as_of: date) -> MoneyMarketRates:
 def read_market_directory(directory: str | PathLike[str], as_of: date) -> Market:
     """Return the market of `as_of` from the files of a directory.
 
-    Five are known by their names: `underlyings.toml`, `prices.csv`, `price_history.csv`, `volatility_history.csv` (see
-    `price_files`) and `real_yields.csv`. Other CSV files are recognised by their headers. Par-yield files (Treasury,
-    FRED, tidy; a table must hold a tenor of six months or less, which tables of real yields and of swap rates do not)
-    are joined into one history; money-market tables give the overnight rates. Files of other kinds are left alone and
-    named in the notes of the market.
+    Some are known by their names: `underlyings.toml`, `prices.csv`, `price_history.csv`, `volatility_history.csv` (see
+    `price_files`), `fixings.csv`, `swap_rates.csv`, `credit_spreads.csv` (see `swap_files`) and `real_yields.csv`. The
+    others are recognised by their headers. Par-yield files (Treasury, FRED, tidy; a table must hold a tenor of six
+    months or less, which tables of real yields and of swap rates do not) are joined into one history; money-market
+    tables give the overnight rates of today, and those of the past to which swaps are fixed. Files of other kinds are
+    left alone and named in the notes of the market.
 
     Raises
     ------
@@ -210,7 +214,9 @@ def read_market_directory(directory: str | PathLike[str], as_of: date) -> Market
     merged = {name: rate for found in rates for name, rate in found.rates.items()}
     market = Market.from_history(history, as_of, money_market=merged, prices=prices.prices, notes=notes)
     told: dict[Any, Any] = dict(prices.underlyings)
-    return evolve(market, real_curve=curve, underlyings=told, price_history=prices.history)
+    fixed = {name: fixings for found in rates for name, fixings in found.fixings.items()}
+    market = evolve(market, real_curve=curve, underlyings=told, price_history=prices.history, fixings=fixed)
+    return read_swap_files(folder, market)
 
 
 def _real_curve(found: Sequence[History], as_of: date) -> tuple[ParCurve | None, tuple[str, ...]]:
@@ -384,20 +390,24 @@ def _money_market(table: Table, as_of: date) -> MoneyMarketRates:
     problems += _too_large(table, rows, columns, values)
     raise_capped(problems, table.name)
     rates, old = {}, []
+    fixings: dict[str, dict[date, float]] = {}
     for position, column in enumerate(columns):
         known = [(day, row) for row, day in enumerate(dates) if day <= as_of and isfinite(values[row, position])]
         if not known:
             continue
         day, row = max(known)
-        name = _RATES[table.header[column]]
-        if table.header[column] == "SOFR_or_GC_repo" and day < _SOFR_BEGINS:
+        name, is_repo = _RATES[table.header[column]], table.header[column] == "SOFR_or_GC_repo"
+        begins = _SOFR_BEGINS if is_repo else date.min
+        if name in _FIXED_TO:
+            fixings[name] = {day: _hundredth(values[row, position]) for day, row in known if day >= begins}
+        if is_repo and day < _SOFR_BEGINS:
             name = "GC_REPO"
         if as_of - day > timedelta(days=RATE_AGE_DAYS):
             old.append(f"{name} ({day})")
         else:
             rates[name] = _hundredth(values[row, position])
     notes = (f"last quoted too long before {as_of} and left out: {', '.join(old)}",) if old else ()
-    return MoneyMarketRates(as_of, rates, notes)
+    return MoneyMarketRates(as_of, rates, notes, {name: fixed for name, fixed in fixings.items() if fixed})
 
 
 def _hundredth(percent: float) -> float:
@@ -410,7 +420,7 @@ def _take(
     """Read a file and put what it holds where it belongs: yields, rates, the list of other files, real yields."""
     histories, rates, ignored, real = sinks
     name = path.name.removesuffix(".gz")
-    if name in PRICE_FILES:
+    if name in (*PRICE_FILES, *SWAP_FILES):
         return
     if name == REAL_YIELDS:
         real.append(read_real_par_yields(path))

@@ -41,6 +41,8 @@ from crossmargin.products.futures import (
     reference_period,
 )
 from crossmargin.products.options import FutureOption, ListedOption
+from crossmargin.products.security_based import SECURITY_BASED
+from crossmargin.products.swaps import RATE_SWAPS
 from crossmargin.products.treasuries import (
     TIPS,
     CashFlows,
@@ -57,7 +59,10 @@ from crossmargin.products.treasuries import (
 POINTS = 100.0  # prices are quoted per 100 of face, short rates as 100 minus the rate
 MONEY_MARKET_YEAR = 360.0  # Act/360, the day count of SOFR, of federal funds and of floating-rate notes
 MONTHS_OF_FRN = 3
-_WITHOUT_FLOWS = (FutureOption, ListedOption, IndexFuture, Stock, ETF, SecurityFuture, Warrant)
+_WITHOUT_FLOWS = (
+    *(FutureOption, ListedOption, IndexFuture, Stock, ETF, SecurityFuture, Warrant),
+    *(*RATE_SWAPS, *SECURITY_BASED),
+)
 
 PriceGrowth: TypeAlias = Callable[[Sequence[date]], FloatArray]
 """Dates -> growth of the price index from today that today's nominal and real curve agree on, [n_dates]."""

@@ -164,8 +164,14 @@ def _spot(underlying: Underlying, paid: tuple[tuple[float, float], ...], setting
 def _volatility(
     underlying: Underlying, options: Sequence[Option], spot: FloatArray, scenarios: ScenarioSet
 ) -> FloatArray:
-    """Return volatilities [n_options or 1, 1 + n_scenarios]; a flat one is one row for all options."""
-    shift = np.concatenate([[0.0], scenarios.volatility_moves.get(underlying.symbol, np.zeros(len(spot) - 1))])
+    """Return volatilities [n_options or 1, 1 + n_scenarios]; a flat one is one row for all options.
+
+    Where the set has no move of a future's own volatility, options on an index future take that of the index.
+    """
+    moves, on = scenarios.volatility_moves, options[0].underlying
+    index = on.underlying if isinstance(on, IndexFuture) else ""
+    move = moves.get(underlying.symbol, moves.get(index, np.zeros(len(spot) - 1)))
+    shift = np.concatenate([[0.0], move])
     if isinstance(underlying.volatility, int | float):
         return np.maximum(underlying.volatility + shift, 0.0)[None, :]
     strikes, expiries = [option.strike for option in options], [option.expiry for option in options]

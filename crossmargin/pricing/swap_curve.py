@@ -18,10 +18,11 @@ from attrs import frozen
 
 from crossmargin.curves import FloatArray, discount_factors, exponent_weights, year_fractions
 from crossmargin.errors import InputError, NumericalError, Problem, Problems
-from crossmargin.pricing.swap_flows import Fixings, Flows, Key, Setting, flows_of_swaps, own_rate
+from crossmargin.pricing.swap_flows import Flows, Key, Setting, flows_of_swaps, own_rate
 from crossmargin.pricing.swaps import Curve
 from crossmargin.products.calendars import add_business_days, add_months
 from crossmargin.products.swaps import OvernightSwap, Swap, indices_of
+from crossmargin.swap_market import Fixings
 
 SPOT_DAYS = 2  # business days from the trade to the start of a USD swap
 MOST_STEPS = 50  # Newton's method needs five or so

@@ -7,7 +7,7 @@ end of its period telescopes: what is left of it are plain flows at both ends. `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import NoReturn, TypeAlias
 
@@ -28,9 +28,8 @@ from crossmargin.products.swaps import (
     legs_of_swap,
     notional_on,
 )
+from crossmargin.swap_market import Fixings
 
-Fixings: TypeAlias = Mapping[str, Mapping[date, float]]
-"""Index -> day of the fixing -> rate, a decimal. An overnight rate bears the day from which it accrues."""
 Plain: TypeAlias = tuple[date]
 Ratio: TypeAlias = tuple[date, date, date, str]  # paid, grows by the factor of one day, over that of another, curve
 Key: TypeAlias = Plain | Ratio

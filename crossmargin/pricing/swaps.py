@@ -15,16 +15,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from functools import partial
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from attrs import field, frozen
 
-from crossmargin.curves import FloatArray, IntArray, exponent_weights, year_fractions
+from crossmargin.curves import FloatArray, IntArray, year_fractions
 from crossmargin.errors import InputError, Problem, Problems, suggestion
-from crossmargin.pricing.cash_flows import CHUNK
-from crossmargin.pricing.swap_flows import Fixings, Key, Setting, flows_of_swaps, own_rate
+from crossmargin.pricing.cash_flows import CHUNK, LINE
+from crossmargin.pricing.swap_flows import Key, Setting, flows_of_swaps, own_rate
+from crossmargin.pricing.swap_plan import swap_plan
 from crossmargin.products.swaps import Swap, indices_of
+from crossmargin.swap_market import Fixings
 
 BASIS_POINT = 1e-4
 DISCOUNT = "discount"
@@ -171,15 +173,17 @@ def swap_values(book: SwapBook, curves: SwapCurves, *, threads: int = 1) -> Floa
     _check_projections(book, curves, threads)
     from crossmargin.kernels.swaps import value_swaps  # numba is imported here and nowhere sooner
 
-    exponents, nodes, weights = _grid(book, curves)
-    out = np.empty((len(book.plain[0]) - 1, exponents.shape[1]))
-    value = partial(value_swaps, exponents, nodes, weights, *book.plain, *book.ratios, out)
+    named = [(curves.knots, curves.zeros), *(curves.projections[name] for name in book.curves)]
+    zeros = _stacked([zeros for _, zeros in named])
+    out = np.empty((len(book.plain[0]) - 1, zeros.shape[1]))
+    kernel: Any = value_swaps  # the plan is a tuple of arrays of two types
+    value = partial(kernel, zeros, *swap_plan(book, [knots for knots, _ in named]), out)
     if threads == 1:
-        value(0, exponents.shape[1])
+        value(0, zeros.shape[1])
     else:
-        begins = range(0, exponents.shape[1], CHUNK)
+        begins = range(0, zeros.shape[1], CHUNK)
         with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(value, begins, [*begins[1:], exponents.shape[1]]))  # list: raise what a thread raised
+            list(pool.map(value, begins, [*begins[1:], zeros.shape[1]]))  # list: raise what a thread raised
     return out[:, : curves.zeros.shape[1]]
 
 
@@ -305,22 +309,12 @@ def _starts(rows: Iterable[Sequence[object]]) -> IntArray:
     return np.cumsum([0, *(len(row) for row in rows)], dtype=np.int64)
 
 
-def _grid(book: SwapBook, curves: SwapCurves) -> tuple[FloatArray, IntArray, FloatArray]:
-    """Return exponents of all curves one below the other, and knots and weights of every line in them."""
-    from crossmargin.kernels import LANES
-
-    parts = [(curves.knots, curves.zeros), *(curves.projections[name] for name in book.curves)]
-    n_curves, n_lines = curves.zeros.shape[1], len(book.line_time)
-    # whole vectors: a remainder would be slow
-    exponents = np.zeros((sum(len(knots) for knots, _ in parts), -(-n_curves // LANES) * LANES))
-    nodes, weights, first = np.empty((2, n_lines), dtype=np.int64), np.empty((2, n_lines)), 0
-    for number, (knots, zeros) in enumerate(parts):
-        np.multiply(zeros, knots[:, None], out=exponents[first : first + len(knots), :n_curves])
-        here = book.line_curve == number
-        places, parts_of = exponent_weights(knots, book.line_time[here])
-        nodes[:, here], weights[:, here] = places + first, parts_of * book.line_power[here]
-        first += len(knots)
-    return exponents, nodes, weights
+def _stacked(zeros: Sequence[FloatArray]) -> FloatArray:
+    """Return the rates of all curves one below the other, columns filled up: a remainder would be slow."""
+    n_curves = zeros[0].shape[1]
+    stacked = np.zeros((sum(len(each) for each in zeros), -(-n_curves // LINE) * LINE))
+    np.concatenate(zeros, out=stacked[:, :n_curves])
+    return stacked
 
 
 def _check_curve(problems: Problems, knots: FloatArray, zeros: FloatArray, where: str) -> None:

@@ -1,8 +1,8 @@
 """What can be held: frozen data with validation, no pricing.
 
-`Product` is any of them, `PRODUCT_KINDS` finds the class by its `kind`. Schedules and cash flows are in
-`treasuries`, shares and what is written on them in `equities`, quotation in `conventions`, contract terms in
-`futures`, business days in `calendars`.
+`Product` is any of them, `PRODUCT_KINDS` finds the class by its `kind` (of a swap, which may be margined at several
+places, by its `base_kind`). Schedules and cash flows are in `treasuries`, shares and what is written on them in
+`equities`, quotation in `conventions`, contract terms in `futures`, business days in `calendars`.
 """
 
 from __future__ import annotations
@@ -41,6 +41,21 @@ from crossmargin.products.futures import (
     reference_period,
 )
 from crossmargin.products.options import FUTURE_OPTION_KINDS, FutureOption, ListedOption
+from crossmargin.products.schedules import Convention
+from crossmargin.products.security_based import (
+    BondTotalReturnSwap,
+    CreditDefaultSwap,
+    EquityForward,
+    EquityTotalReturnSwap,
+    ReferenceBond,
+)
+from crossmargin.products.swaps import (
+    BasisSwap,
+    FloatingLeg,
+    ForwardRateAgreement,
+    InterestRateSwap,
+    OvernightSwap,
+)
 from crossmargin.products.treasuries import (
     STRIPS,
     TIPS,
@@ -82,6 +97,14 @@ Product: TypeAlias = (
     | ETF
     | SecurityFuture
     | Warrant
+    | OvernightSwap
+    | InterestRateSwap
+    | BasisSwap
+    | ForwardRateAgreement
+    | CreditDefaultSwap
+    | EquityTotalReturnSwap
+    | BondTotalReturnSwap
+    | EquityForward
 )
 
 _OF_ONE_KIND: tuple[Any, ...] = (
@@ -101,9 +124,23 @@ _OF_ONE_KIND: tuple[Any, ...] = (
     ETF,
     SecurityFuture,
     Warrant,
+    EquityTotalReturnSwap,
+    BondTotalReturnSwap,
+    EquityForward,
+)
+_OF_SEVERAL_KINDS: tuple[Any, ...] = (
+    OvernightSwap,
+    InterestRateSwap,
+    BasisSwap,
+    ForwardRateAgreement,
+    CreditDefaultSwap,
 )
 PRODUCT_KINDS: Mapping[str, type[Product]] = MappingProxyType(
-    {**{product.kind: product for product in _OF_ONE_KIND}, **dict.fromkeys(FUTURE_OPTION_KINDS, FutureOption)}
+    {
+        **{product.kind: product for product in _OF_ONE_KIND},
+        **dict.fromkeys(FUTURE_OPTION_KINDS, FutureOption),
+        **{product.base_kind: product for product in _OF_SEVERAL_KINDS},
+    }
 )
 
 __all__ = [
@@ -111,16 +148,27 @@ __all__ = [
     "PRODUCT_KINDS",
     "STRIPS",
     "TIPS",
+    "BasisSwap",
     "BondPrice",
+    "BondTotalReturnSwap",
     "CashFlows",
     "ContractSpec",
+    "Convention",
+    "CreditDefaultSwap",
     "Deliverable",
     "DeliverableGrade",
+    "EquityForward",
+    "EquityTotalReturnSwap",
+    "FloatingLeg",
+    "ForwardRateAgreement",
     "FutureOption",
     "Index",
     "IndexFuture",
+    "InterestRateSwap",
     "ListedOption",
+    "OvernightSwap",
     "Product",
+    "ReferenceBond",
     "Repo",
     "RepoLeg",
     "ReverseRepo",

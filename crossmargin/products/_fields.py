@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import date, datetime
 from decimal import Decimal
+from hashlib import blake2b
 from math import isfinite
 from numbers import Real
 from typing import Any
@@ -105,6 +106,21 @@ def plain(number: float) -> str:
 def percent(rate: float) -> str:
     """Return a decimal rate in per cent, written as `plain` writes: 0.0425 is `4.25`."""
     return _trimmed(Decimal(repr(float(rate))).scaleb(2))
+
+
+def basis_points(rate: float) -> str:
+    """Return a decimal rate in basis points, written as `plain` writes: 0.0012 is `12`."""
+    return _trimmed(Decimal(repr(float(rate))).scaleb(4))
+
+
+def digest(value: Any) -> str:
+    """Return eight characters that stand for a value too long for a name."""
+    return blake2b(repr(value).encode(), digest_size=4).hexdigest()
+
+
+def kind_at(kind: str, clearing: str, places: Collection[str]) -> str:
+    """Return the kind of a product cleared at one of `places`: the plain one at the usual place, which comes first."""
+    return kind if clearing == next(iter(places)) else f"{clearing.lower()}_{kind}"
 
 
 def _trimmed(number: Decimal) -> str:

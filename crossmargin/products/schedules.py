@@ -77,8 +77,8 @@ class Convention:
     months: int
     day_count: str
     payment_lag: int = 0
-    adjustment: str = field(default="modified_following", kw_only=True)
-    roll: str = field(default="day", kw_only=True)
+    adjustment: str = field(default=ADJUSTMENTS[0], kw_only=True)
+    roll: str = field(default=ROLLS[0], kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         problems = Problems()
@@ -90,6 +90,25 @@ class Convention:
         fields.is_one_of(problems, self.roll, "roll", ROLLS)
         check_days(problems, self.payment_lag, "payment_lag")
         problems.raise_if_any()
+
+    @property
+    def text(self) -> str:
+        """The convention in words, what is usual left out; book files write it so.
+
+        Examples
+        --------
+        >>> Convention(12, "act/360", 2, roll="third_wednesday").text
+        '12M act/360 2d third_wednesday'
+        """
+        lag = f"{self.payment_lag}d" if self.payment_lag else ""
+        words = (f"{self.months}M", self.day_count, lag, *self._unusual())
+        return " ".join(word for word in words if word)
+
+    def _unusual(self) -> tuple[str, str]:
+        return (
+            "" if self.adjustment == ADJUSTMENTS[0] else self.adjustment,
+            "" if self.roll == ROLLS[0] else self.roll,
+        )
 
 
 OVERNIGHT = Convention(12, "act/360", 2)

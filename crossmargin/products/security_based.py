@@ -2,7 +2,8 @@
 
 `CreditDefaultSwap` follows the standard contract: quarterly dates on the 20th, Actual/360, full first coupon;
 `premium_periods` lists its coupons, `standard_maturity` gives the maturity that a tenor means today. Whether a contract
-is a swap of the CFTC or a security-based swap of the SEC follows from how many names it refers to: `is_narrow`.
+is a swap of the CFTC or a security-based swap of the SEC follows from how many names it refers to: `is_narrow`. Only
+credit default swaps are cleared; the `kind` of one says so, since who margins it follows from it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,10 @@ from crossmargin.records import as_tuple
 
 STANDARD_RECOVERY = 0.40  # senior unsecured debt, ISDA standard contract
 NARROW_NAMES = 9  # an index of nine names or fewer is narrow: Securities Exchange Act 3(a)(55)(C)(i)
+CREDIT_CLEARING = ("ICC", "bilateral")
+"""Where a credit default swap is margined: at the clearing house, or between its two parties."""
+CREDIT_KINDS = ("credit_default_swap", "bilateral_credit_default_swap", "bilateral_credit_index_swap")
+"""Kinds of credit default swaps: cleared; bilateral on nine names or fewer; bilateral on more."""
 _IMM_DAY, _IMM_MONTHS, _QUARTER, _YEAR = 20, (3, 6, 9, 12), 3, 12
 _SATURDAY = 5
 _BP = 1e4
@@ -45,6 +50,8 @@ class CreditDefaultSwap:
         Entities at equal weight: 1 for a single name.
     members : tuple of str
         The entities of an index where they are known, as many as `names`; a default is looked for in each of them.
+    clearing : str
+        `ICC`, which holds the trade, or `bilateral`.
 
     Raises
     ------
@@ -57,16 +64,17 @@ class CreditDefaultSwap:
     'ACME CDS 100bp 2031-06-20'
     """
 
-    kind: ClassVar[str] = "credit_default_swap"
+    base_kind: ClassVar[str] = CREDIT_KINDS[0]
     reference: str
     coupon: float
     maturity: date
     recovery: float = field(default=STANDARD_RECOVERY, kw_only=True)
     names: int = field(default=1, kw_only=True)
     members: tuple[str, ...] = field(default=(), kw_only=True, converter=as_tuple)
+    clearing: str = field(default=CREDIT_CLEARING[0], kw_only=True)
 
     def __attrs_post_init__(self) -> None:
-        problems, where = Problems(), "credit_default_swap"
+        problems, where = Problems(), self.base_kind
         fields.is_text(problems, self.reference, f"{where} reference")
         fields.is_rate(problems, self.coupon, f"{where} coupon", negative=False)
         if fields.is_date(problems, self.maturity, f"{where} maturity") and not is_imm_date(self.maturity):
@@ -74,7 +82,14 @@ class CreditDefaultSwap:
             problems.add(f"{self.maturity} is no standard date.", where=f"{where} maturity", fix=fix)
         fields.is_rate(problems, self.recovery, f"{where} recovery", negative=False)
         _check_names(problems, self, where)
+        fields.is_one_of(problems, self.clearing, f"{where} clearing", CREDIT_CLEARING)
         problems.raise_if_any()
+
+    @property
+    def kind(self) -> str:
+        """Kind of product, one of `CREDIT_KINDS`: it tells where the swap is margined and under whose rules."""
+        cleared = self.clearing == CREDIT_CLEARING[0]
+        return CREDIT_KINDS[0] if cleared else CREDIT_KINDS[1 if self.is_narrow else 2]
 
     @property
     def is_index(self) -> bool:
@@ -88,7 +103,13 @@ class CreditDefaultSwap:
 
     @property
     def symbol(self) -> str:
-        """Readable name: reference, coupon, maturity, and what is not standard."""
+        """Readable name: as it is quoted, and what a quote does not depend on."""
+        members = [f"members #{fields.digest(self.members)}"] if self.members else []
+        return " ".join([self.quoted, *members, *([] if self.clearing == CREDIT_CLEARING[0] else [self.clearing])])
+
+    @property
+    def quoted(self) -> str:
+        """Name of what is quoted: reference, coupon, maturity, and what is not standard."""
         recovery = "" if self.recovery == STANDARD_RECOVERY else f" R{fields.percent(self.recovery)}"
         names = f" x{self.names}" if self.is_index else ""
         coupon = fields.plain(round(self.coupon * _BP, 8))

@@ -2,7 +2,8 @@
 
 Hold an `OvernightSwap` (OIS), an `InterestRateSwap`, a `BasisSwap` or a `ForwardRateAgreement`; `legs_of_swap` gives
 their legs, `schedules` the periods of a leg, and `pricing.swaps` what they are worth. One unit of quantity is the whole
-swap, `notional` USD of it: leave the notional at 1 and the quantity is USD notional.
+swap, `notional` USD of it: leave the notional at 1 and the quantity is USD notional. `clearing` says which clearing
+house holds the trade, or that it is bilateral; the `kind` of a swap follows from it, since who margins it does.
 
 Not here: other currencies, exchange of notionals, compounding of term rates, odd periods at the end, caps and floors,
 breaks.
@@ -16,7 +17,7 @@ from itertools import pairwise
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias
 
-from attrs import field, frozen
+from attrs import evolve, field, fields_dict, frozen
 
 from crossmargin.errors import Problems
 from crossmargin.products import _fields as fields
@@ -34,7 +35,24 @@ from crossmargin.products.schedules import (
 SIDES: Mapping[str, float] = MappingProxyType({"pay": -1.0, "receive": 1.0})
 """Side of the fixed rate -> the sign of what it pays to the holder."""
 
+CLEARING = ("CME", "LCH", "bilateral")
+"""Where a swap is margined: at a clearing house, the usual one first, or between its two parties."""
+USUAL_INDEX = "SOFR"
+USUAL_FIXING_DAYS = 2  # business days before a period, for USD term rates
+_BASE_KINDS = ("overnight_swap", "interest_rate_swap", "basis_swap", "forward_rate_agreement")
+
 NotionalSteps: TypeAlias = tuple[tuple[date, float], ...]
+
+
+def kinds_at(clearing: str) -> tuple[str, ...]:
+    """Return the kinds of the swaps that are margined at a place of `CLEARING`.
+
+    Examples
+    --------
+    >>> kinds_at("CME")[0], kinds_at("LCH")[0], kinds_at("bilateral")[0]
+    ('overnight_swap', 'lch_overnight_swap', 'bilateral_overnight_swap')
+    """
+    return tuple(fields.kind_at(kind, clearing, CLEARING) for kind in _BASE_KINDS)
 
 
 @frozen(cache_hash=True)
@@ -77,7 +95,7 @@ class FloatingLeg:
     convention: Convention
     spread: float = 0.0
     overnight: bool = field(default=False, kw_only=True)
-    fixing_days: int = field(default=2, kw_only=True)
+    fixing_days: int = field(default=USUAL_FIXING_DAYS, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         problems = Problems()
@@ -88,6 +106,14 @@ class FloatingLeg:
         if self.overnight not in (True, False):
             problems.add(f"{self.overnight!r} is neither true nor false.", where="overnight")
         problems.raise_if_any()
+
+    @property
+    def text(self) -> str:
+        """The leg in words: index, convention, and what is not usual."""
+        said = [self.index, self.convention.text]
+        said += [f"{fields.basis_points(self.spread)}bp"] if self.spread else []
+        said += ["overnight"] if self.overnight else []
+        return " ".join([*said, *([] if self.fixing_days == USUAL_FIXING_DAYS else [f"fixing{self.fixing_days}d"])])
 
 
 def _steps(value: Any) -> Any:
@@ -119,6 +145,8 @@ class OvernightSwap:
     spread : float
         Over the overnight rate, not compounded.
     fixed, floating : Convention
+    clearing : str
+        `CME` or `LCH`, which holds the trade, or `bilateral`.
 
     Raises
     ------
@@ -131,24 +159,30 @@ class OvernightSwap:
     'SOFR OIS receive 3.3304 2025-06-18/2027-06-16'
     """
 
-    kind: ClassVar[str] = "overnight_swap"
+    base_kind: ClassVar[str] = "overnight_swap"
     side: str
     rate: float
     start: date
     maturity: date
     notional: float = field(default=1.0, kw_only=True)
     steps: NotionalSteps = field(default=(), kw_only=True, converter=_steps)
-    index: str = field(default="SOFR", kw_only=True)
+    index: str = field(default=USUAL_INDEX, kw_only=True)
     spread: float = field(default=0.0, kw_only=True)
     fixed: Convention = field(default=OVERNIGHT, kw_only=True)
     floating: Convention = field(default=OVERNIGHT, kw_only=True)
+    clearing: str = field(default=CLEARING[0], kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         _validate(self)
 
     @property
+    def kind(self) -> str:
+        """Kind of product, which tells where the swap is margined: one of `kinds_at(clearing)`."""
+        return fields.kind_at(self.base_kind, self.clearing, CLEARING)
+
+    @property
     def symbol(self) -> str:
-        """Readable name; spread and notional are shown when they are not 0 and 1."""
+        """Readable name: rates, dates, and all that is not usual."""
         return _symbol(f"{self.index} OIS", self)
 
 
@@ -162,7 +196,7 @@ class InterestRateSwap:
     'TERM-SOFR-3M IRS pay 4 2026-07-02/2031-07-02 USD 1000000'
     """
 
-    kind: ClassVar[str] = "interest_rate_swap"
+    base_kind: ClassVar[str] = "interest_rate_swap"
     side: str
     rate: float
     start: date
@@ -173,14 +207,20 @@ class InterestRateSwap:
     spread: float = field(default=0.0, kw_only=True)
     fixed: Convention = field(default=SEMIANNUAL, kw_only=True)
     floating: Convention = field(default=QUARTERLY, kw_only=True)
-    fixing_days: int = field(default=2, kw_only=True)
+    fixing_days: int = field(default=USUAL_FIXING_DAYS, kw_only=True)
+    clearing: str = field(default=CLEARING[0], kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         _validate(self)
 
     @property
+    def kind(self) -> str:
+        """Kind of product, which tells where the swap is margined: one of `kinds_at(clearing)`."""
+        return fields.kind_at(self.base_kind, self.clearing, CLEARING)
+
+    @property
     def symbol(self) -> str:
-        """Readable name; spread and notional are shown when they are not 0 and 1."""
+        """Readable name: rates, dates, and all that is not usual."""
         return _symbol(f"{self.index} IRS", self)
 
 
@@ -188,7 +228,7 @@ class InterestRateSwap:
 class BasisSwap:
     """One reference rate against another: the holder pays the leg `pay` and receives the leg `receive`.
 
-    Dates, notional and steps as in `OvernightSwap`.
+    Dates, notional, steps and clearing as in `OvernightSwap`.
 
     Examples
     --------
@@ -198,13 +238,14 @@ class BasisSwap:
     'basis pay SOFR receive TERM-SOFR-3M+0.05 2026-07-02/2031-07-02'
     """
 
-    kind: ClassVar[str] = "basis_swap"
+    base_kind: ClassVar[str] = "basis_swap"
     pay: FloatingLeg
     receive: FloatingLeg
     start: date
     maturity: date
     notional: float = field(default=1.0, kw_only=True)
     steps: NotionalSteps = field(default=(), kw_only=True, converter=_steps)
+    clearing: str = field(default=CLEARING[0], kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         problems = Problems()
@@ -215,10 +256,16 @@ class BasisSwap:
         problems.raise_if_any()
 
     @property
+    def kind(self) -> str:
+        """Kind of product, which tells where the swap is margined: one of `kinds_at(clearing)`."""
+        return fields.kind_at(self.base_kind, self.clearing, CLEARING)
+
+    @property
     def symbol(self) -> str:
-        """Readable name; spreads and notional are shown when they are not 0 and 1."""
+        """Readable name: rates, dates, and all that is not usual."""
         pay, receive = (f"{leg.index}{_signed(leg.spread)}" for leg in (self.pay, self.receive))
-        return f"basis pay {pay} receive {receive} {_life(self)}"
+        said = [f"{side} {leg.text}" for side, leg in (("paid", self.pay), ("received", self.receive)) if _odd(leg)]
+        return " ".join([f"basis pay {pay} receive {receive} {_life(self)}", *said, *_unusual(self)])
 
 
 @frozen(cache_hash=True)
@@ -237,6 +284,8 @@ class ForwardRateAgreement:
         USD for one unit of quantity.
     index, day_count : str
     fixing_days : int
+    clearing : str
+        As in `OvernightSwap`.
 
     Examples
     --------
@@ -244,7 +293,7 @@ class ForwardRateAgreement:
     'TERM-SOFR-3M FRA pay 4 2026-10-01/2027-01-04'
     """
 
-    kind: ClassVar[str] = "forward_rate_agreement"
+    base_kind: ClassVar[str] = "forward_rate_agreement"
     side: str
     rate: float
     start: date
@@ -252,24 +301,31 @@ class ForwardRateAgreement:
     notional: float = field(default=1.0, kw_only=True)
     index: str = field(default="TERM-SOFR-3M", kw_only=True)
     day_count: str = field(default="act/360", kw_only=True)
-    fixing_days: int = field(default=2, kw_only=True)
+    fixing_days: int = field(default=USUAL_FIXING_DAYS, kw_only=True)
+    clearing: str = field(default=CLEARING[0], kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         problems = Problems()
-        fields.is_one_of(problems, self.day_count, f"{self.kind} day_count", DAY_COUNTS)
+        fields.is_one_of(problems, self.day_count, f"{self.base_kind} day_count", DAY_COUNTS)
         _check_rates(problems, self)
         _check_life(problems, self)
         problems.raise_if_any()
 
     @property
+    def kind(self) -> str:
+        """Kind of product, which tells where the swap is margined: one of `kinds_at(clearing)`."""
+        return fields.kind_at(self.base_kind, self.clearing, CLEARING)
+
+    @property
     def symbol(self) -> str:
-        """Readable name; the notional is shown when it is not 1."""
+        """Readable name: rates, dates, and all that is not usual."""
         return _symbol(f"{self.index} FRA", self)
 
 
 ScheduledSwap: TypeAlias = OvernightSwap | InterestRateSwap | BasisSwap
 Swap: TypeAlias = ScheduledSwap | ForwardRateAgreement
 SwapLeg: TypeAlias = FixedLeg | FloatingLeg
+RATE_SWAPS = (OvernightSwap, InterestRateSwap, BasisSwap, ForwardRateAgreement)
 
 
 def legs_of_swap(swap: ScheduledSwap) -> tuple[tuple[float, SwapLeg], ...]:
@@ -313,30 +369,32 @@ def notional_on(swap: Swap, day: date) -> float:
 def _validate(swap: OvernightSwap | InterestRateSwap) -> None:
     problems = Problems()
     _check_rates(problems, swap)
-    fields.is_rate(problems, swap.spread, f"{swap.kind} spread", negative=True)
-    _check_convention(problems, swap.fixed, f"{swap.kind} fixed")
-    _check_convention(problems, swap.floating, f"{swap.kind} floating")
+    fields.is_rate(problems, swap.spread, f"{swap.base_kind} spread", negative=True)
+    _check_convention(problems, swap.fixed, f"{swap.base_kind} fixed")
+    _check_convention(problems, swap.floating, f"{swap.base_kind} floating")
     _check_life(problems, swap)
     problems.raise_if_any()
 
 
 def _check_rates(problems: Problems, swap: OvernightSwap | InterestRateSwap | ForwardRateAgreement) -> None:
-    fields.is_one_of(problems, swap.side, f"{swap.kind} side", SIDES)
-    fields.is_rate(problems, swap.rate, f"{swap.kind} rate", negative=True)
-    fields.is_text(problems, swap.index, f"{swap.kind} index")
+    fields.is_one_of(problems, swap.side, f"{swap.base_kind} side", SIDES)
+    fields.is_rate(problems, swap.rate, f"{swap.base_kind} rate", negative=True)
+    fields.is_text(problems, swap.index, f"{swap.base_kind} index")
     if not isinstance(swap, OvernightSwap):
-        check_days(problems, swap.fixing_days, f"{swap.kind} fixing_days")
+        check_days(problems, swap.fixing_days, f"{swap.base_kind} fixing_days")
 
 
 def _check_life(problems: Problems, swap: Swap) -> None:
-    """Note wrong dates, notionals and steps, and a life too short for one period."""
-    fields.is_positive(problems, swap.notional, f"{swap.kind} notional")
+    """Note wrong dates, notionals, steps and clearing, and a life too short for one period."""
+    fields.is_one_of(problems, swap.clearing, f"{swap.base_kind} clearing", CLEARING)
+    fields.is_positive(problems, swap.notional, f"{swap.base_kind} notional")
     if not isinstance(swap, ForwardRateAgreement):
-        _check_steps(problems, swap.steps, f"{swap.kind} steps")
-    known = [fields.is_date(problems, getattr(swap, name), f"{swap.kind} {name}") for name in ("start", "maturity")]
+        _check_steps(problems, swap.steps, f"{swap.base_kind} steps")
+    kind = swap.base_kind
+    known = [fields.is_date(problems, getattr(swap, name), f"{kind} {name}") for name in ("start", "maturity")]
     if all(known) and swap.maturity <= swap.start:
         fix = "Give a later maturity."
-        problems.add(f"{swap.maturity} is not after the start, {swap.start}.", where=f"{swap.kind} maturity", fix=fix)
+        problems.add(f"{swap.maturity} is not after the start, {swap.start}.", where=f"{kind} maturity", fix=fix)
     elif all(known) and not len(problems) and not isinstance(swap, ForwardRateAgreement):
         _check_schedules(problems, swap)
 
@@ -345,10 +403,10 @@ def _check_schedules(problems: Problems, swap: ScheduledSwap) -> None:
     for _, leg in legs_of_swap(swap):
         if leg.convention.roll == "month_end" and not is_month_end(swap.maturity):
             what = f"{swap.maturity} is no month end, at which the leg rolls."
-            problems.add(what, where=f"{swap.kind} maturity", fix="Correct the date, or roll on the day.")
+            problems.add(what, where=f"{swap.base_kind} maturity", fix="Correct the date, or roll on the day.")
         if not schedule(leg.convention, swap.start, swap.maturity):
             what = f"{swap.start}/{swap.maturity} holds no business day."
-            problems.add(what, where=f"{swap.kind} maturity", fix="Give a later maturity.")
+            problems.add(what, where=f"{swap.base_kind} maturity", fix="Give a later maturity.")
 
 
 def _check_steps(problems: Problems, steps: Any, where: str) -> None:
@@ -386,5 +444,27 @@ def _life(swap: Swap) -> str:
 
 def _symbol(prefix: str, swap: OvernightSwap | InterestRateSwap | ForwardRateAgreement) -> str:
     spread = 0.0 if isinstance(swap, ForwardRateAgreement) else swap.spread
-    name, shown = prefix.split(" ")
-    return f"{name}{_signed(spread)} {shown} {swap.side} {fields.percent(swap.rate)} {_life(swap)}"
+    name, shown = prefix.rsplit(" ", 1)
+    usual = f"{name}{_signed(spread)} {shown} {swap.side} {fields.percent(swap.rate)} {_life(swap)}"
+    return " ".join([usual, *_unusual(swap)])
+
+
+def _unusual(swap: Swap) -> list[str]:
+    """Return what tells a swap from the usual one of its dates and rates."""
+    usual = {name: attribute.default for name, attribute in fields_dict(type(swap)).items()}
+    odd = {name: value for name in usual if (value := getattr(swap, name)) != usual[name]}
+    legs = {name: odd[name].text for name in ("fixed", "floating") if name in odd}
+    same = len(legs) == len({*legs.values()}) + 1
+    said = [f"both {legs['fixed']}"] if same else [f"{name} {text}" for name, text in legs.items()]
+    said += [str(odd["day_count"])] if "day_count" in odd else []
+    said += [f"fixing{odd['fixing_days']}d"] if "fixing_days" in odd else []
+    steps = [(day.isoformat(), float(usd)) for day, usd in odd.get("steps", ())]
+    said += [f"{len(steps)} steps #{fields.digest(steps)}"] if steps else []
+    return [*said, *([swap.clearing] if "clearing" in odd else [])]
+
+
+def _odd(leg: FloatingLeg) -> bool:
+    """Whether a leg is not the usual one of its index."""
+    overnight = leg.index == USUAL_INDEX
+    usual = Convention(3, "act/360", 2) if overnight else QUARTERLY
+    return evolve(leg, spread=0.0) != FloatingLeg(leg.index, usual, overnight=overnight)

@@ -14,10 +14,11 @@ from typing import Any
 from attrs import frozen
 
 from crossmargin.errors import Problems
-from crossmargin.methodology import Inputs
+from crossmargin.methodology import Inputs, unmodelled
 from crossmargin.parameters import Reader
 from crossmargin.portfolio import Pool
 from crossmargin.products.security_based import CreditDefaultSwap
+from crossmargin.products.swaps import RATE_SWAPS
 from crossmargin.results import Line, not_modelled, scaled, total
 from crossmargin.scenarios import ScenarioSpec
 from crossmargin.uncleared import CreditGrid, CreditPosition, Exposure, credit_positions, exposures, grid_charge
@@ -119,22 +120,20 @@ def scenarios(_p: Reader) -> tuple[ScenarioSpec, ...]:
 def requirement(pool: Pool, inputs: Inputs, p: Reader) -> Line:
     """Return the initial margin that the owner of a pool posts, USD; kinds of swaps do not offset one another.
 
-    Index swaps of many names are swaps of the CFTC and stand as not modelled here.
+    Interest-rate swaps and index swaps of many names are swaps of the CFTC and stand as not modelled here.
 
     References
     ----------
     17 CFR 240.18a-3(c)(1)(ii).
     """
-    mine = [held for held in pool.positions if not _broad(held.product)]
-    broad = [held for held in pool.positions if _broad(held.product)]
-    found, gaps = exposures(mine, inputs)
+    found, gaps = exposures([held for held in pool.positions if not _of_the_cftc(held.product)], inputs)
     lines = [
         credit_margin(credit_positions(found), p),
         equity_margin(_shares(found), p),
         bond_margin(_bonds(found), p),
     ]
-    why = "an index of many names is a swap under the CFTC's rules, not security-based"
-    gaps += [not_modelled(f"{held.id}: {held.product.symbol}", why) for held in broad]
+    why = "a swap under the CFTC's rules, not security-based"
+    gaps += unmodelled([held for held in pool.positions if _of_the_cftc(held.product)], why)
     asked = [line for line in lines if line.parts]
     return total("sbs_standardised requirement", [*asked, *gaps])
 
@@ -142,8 +141,9 @@ def requirement(pool: Pool, inputs: Inputs, p: Reader) -> Line:
 # ------------------------------------------------------------------------------------------------------------- pieces
 
 
-def _broad(product: object) -> bool:
-    return isinstance(product, CreditDefaultSwap) and not product.is_narrow
+def _of_the_cftc(product: object) -> bool:
+    """Whether a product is an interest-rate swap or an index of many names."""
+    return isinstance(product, RATE_SWAPS) or (isinstance(product, CreditDefaultSwap) and not product.is_narrow)
 
 
 def _shares(found: Iterable[Exposure]) -> list[SharePosition]:
