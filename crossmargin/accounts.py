@@ -8,6 +8,7 @@ decided in `arrangements/`, never here.
 from __future__ import annotations
 
 from enum import StrEnum
+from types import MappingProxyType
 
 from attrs import field, frozen
 
@@ -19,7 +20,9 @@ class Registration(StrEnum):
 
     BD = "BD"  # broker-dealer, Securities Exchange Act 15(b)
     FCM = "FCM"  # futures commission merchant, Commodity Exchange Act 4f(a)(1)
+    SD = "SD"  # swap dealer, Commodity Exchange Act 4s
     SBSD = "SBSD"  # security-based swap dealer, Securities Exchange Act 15F
+    BANK = "BANK"  # bank, supervised by a prudential regulator
 
 
 class ClearingHouse(StrEnum):
@@ -29,6 +32,7 @@ class ClearingHouse(StrEnum):
     CME = "CME"
     OCC = "OCC"
     ICC = "ICC"
+    LCH = "LCH"
 
 
 class InsolvencyRegime(StrEnum):
@@ -57,6 +61,11 @@ class AccountClass(StrEnum):
     PROPRIETARY = "PROPRIETARY"
 
     @property
+    def segregation_law(self) -> str:
+        """The law that keeps what lies in the account apart from the firm's own, "" where none does."""
+        return _SEGREGATION[self]
+
+    @property
     def insolvency_regime(self) -> InsolvencyRegime:
         """The law that governs the account if the firm fails."""
         if self is AccountClass.PROPRIETARY:
@@ -69,6 +78,19 @@ class AccountClass(StrEnum):
     def origin(self) -> str:
         """`house` for the firm's own positions, `customer` for everybody else's."""
         return "house" if self is AccountClass.PROPRIETARY else "customer"
+
+
+_SEGREGATION = MappingProxyType(
+    {
+        AccountClass.SEC_15C3_3: "17 CFR 240.15c3-3",
+        AccountClass.SEC_NOTE_H: "17 CFR 240.15c3-3a, Note H",
+        AccountClass.CFTC_4D_AB: "Commodity Exchange Act 4d(a) and (b)",
+        AccountClass.CFTC_4D_F: "Commodity Exchange Act 4d(f), 17 CFR Part 22",
+        AccountClass.XM_FUTURES_4D_AB: "Commodity Exchange Act 4d(a)(2), by the orders of the cross-margin programme",
+        AccountClass.CFTC_30_7: "17 CFR 30.7",
+        AccountClass.PROPRIETARY: "",
+    }
+)
 
 
 class IntradayMonitoring(StrEnum):
@@ -103,9 +125,9 @@ class Agreement(StrEnum):
 class Firm:
     """A firm that carries accounts.
 
-    `affiliates` names non-customer affiliates whose proprietary positions the firm may carry; `compliant` is
-    the firm's standing under risk, capital, liquidity and segregation rules; `monitoring` is how closely it watches
-    portfolio-margin accounts within the day.
+    `affiliates` names non-customer affiliates whose proprietary positions the firm may carry, `guarantees` those of
+    them whose obligations it guarantees; `compliant` is the firm's standing under risk, capital, liquidity and
+    segregation rules; `monitoring` is how closely it watches portfolio-margin accounts within the day.
     """
 
     id: str
@@ -115,6 +137,7 @@ class Firm:
     name: str = ""
     compliant: bool = True
     monitoring: IntradayMonitoring = field(default=IntradayMonitoring.NONE, converter=IntradayMonitoring)
+    guarantees: frozenset[str] = field(default=frozenset(), converter=as_frozenset)
 
 
 @frozen
@@ -132,7 +155,9 @@ class Account:
 
     `arrangement` is empty, or the id of the cross-margin programme whose account this is: holding a position
     here *is* directing it into the programme. `equity` is what the account is worth, USD; None where nobody says.
-    `cash` marks a cash account, where nothing is bought or sold short on credit.
+    `cash` marks a cash account, where nothing is bought or sold short on credit. `beneficial_owner` is whose positions
+    they are when not the owner's own, as in an omnibus account: one `Account` for each customer behind it. They are
+    margined gross, customer by customer, unless the account is `net`; in a programme they always are.
     """
 
     id: str
@@ -143,3 +168,10 @@ class Account:
     agreements: frozenset[Agreement] = field(default=frozenset(), converter=as_frozenset)
     equity: float | None = None
     cash: bool = False
+    beneficial_owner: str = ""
+    net: bool = False
+
+    @property
+    def beneficiary(self) -> str:
+        """The beneficial owner, who is the owner unless somebody else is named."""
+        return self.beneficial_owner or self.owner

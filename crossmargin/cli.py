@@ -21,7 +21,7 @@ from crossmargin.errors import CrossMarginError, InputError, Problem, Problems
 
 if TYPE_CHECKING:
     from crossmargin.market import Market
-    from crossmargin.parameters import Rules
+    from crossmargin.parameters import Condition, Rules
     from crossmargin.portfolio import Portfolio
     from crossmargin.regimes import Regime
 
@@ -105,7 +105,8 @@ def _parser() -> ArgumentParser:
     about = "run worked cases against the library"
     conformance = commands.add_parser("conformance", help=about, description=about)
     conformance.add_argument("files", nargs="+", metavar="FILE", help="worked cases, one JSON object a line")
-    about = "SIMM calibrations, not part of the package (../data/simm beside each case file)"
+    about = "SIMM calibrations, not part of the package (../data/simm beside each case file); "
+    about += "commercial use of SIMM needs a licence from ISDA"
     conformance.add_argument("--calibrations", metavar="DIR", help=about)
     conformance.set_defaults(run=_conformance)
     about = "compile or load every numerical kernel, before the first request of a service"
@@ -279,6 +280,7 @@ def _rule_summary(rule: Rules) -> dict[str, Any]:
     return {
         "id": rule.id,
         "kind": rule.kind,
+        "structure": rule.structure,
         "status": rule.status,
         "title": rule.title,
         "authority": rule.authority,
@@ -302,7 +304,9 @@ def _rules_text(rules: list[dict[str, Any]]) -> str:
     header = ("rule", "kind", "status", "first date", "last date", "parameters", "assumed", "title")
     rows = [
         (
-            *(each[name] for name in ("id", "kind", "status")),
+            each["id"],
+            f"{each['kind']} {each['structure']}".rstrip(),
+            each["status"],
             each["dates"]["first"] or "-",
             each["dates"]["last"] or "open",
             str(each["parameters"]),
@@ -319,7 +323,8 @@ def _rules_text(rules: list[dict[str, Any]]) -> str:
 
 
 def _rule_text(rule: Rules) -> str:
-    parts = [f"{rule.id}: {rule.title}", f"{rule.kind}, {rule.status}, {rule.authority}, level {rule.level}"]
+    kind = f"{rule.kind} {rule.structure}".rstrip()
+    parts = [f"{rule.id}: {rule.title}", f"{kind}, {rule.status}, {rule.authority}, level {rule.level}"]
     parts += [rule.scope.strip(), ""]
     for parameter in rule.parameters.values():
         parts.append(f"{parameter.name} [{parameter.unit}]: {parameter.about}")
@@ -328,10 +333,19 @@ def _rule_text(rule: Rules) -> str:
             parts.append(f"  from {dated.start}{until}: {_value_text(dated.value)}")
             parts.append(f"    {dated.grade}: {rule.sources[dated.source].title}, {dated.locator}".rstrip(", "))
     for each in rule.conditions:
-        parts.append(f"condition {each.id}, {' and '.join(each.origin)} from {each.start}: {each.about}")
-        parts.append(f"    {each.grade}: {each.source.title}, {each.locator}".rstrip(", "))
+        parts += _condition_lines(each)
     sources = [f"  {source.title} {source.url}".rstrip() for source in rule.sources.values()]
     return "\n".join([*parts, "", "Sources", *sources])
+
+
+def _condition_lines(condition: Condition, depth: int = 0) -> Iterable[str]:
+    """Yield a condition and, further in, those that it combines."""
+    indent, combines = "  " * depth, f" ({condition.combines} of)" if condition.combines else ""
+    when = f"{' and '.join(condition.origin)} from {condition.start}"
+    yield f"{indent}condition {condition.id}{combines}, {when}: {condition.about}"
+    yield f"{indent}    {condition.grade}: {condition.source.title}, {condition.locator}".rstrip(", ")
+    for part in condition.parts:
+        yield from _condition_lines(part, depth + 1)
 
 
 def _value_text(value: Any) -> str:

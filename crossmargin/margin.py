@@ -16,7 +16,7 @@ from attrs import evolve, frozen
 
 from crossmargin.checking import check
 from crossmargin.eligibility import Decision, case_of
-from crossmargin.errors import InputError, Problem, Problems
+from crossmargin.errors import InputError, Problem, Problems, suggestion
 from crossmargin.market import Market
 from crossmargin.methodology import Inputs, unmodelled
 from crossmargin.parameters import Reader, Rules
@@ -28,10 +28,11 @@ from crossmargin.regimes import (
     PROGRAMMES,
     SILOED,
     Regime,
+    admitted_by,
     common_pools,
     decisions,
     elections,
-    enrolled_in,
+    enrolment,
     pools,
 )
 from crossmargin.registry import module, rulebook
@@ -41,6 +42,7 @@ from crossmargin.spot_scenarios import with_spot_moves
 from crossmargin.underlyings import securities_held
 
 _PASSED_ON = "customer_share"
+_HOUSE_TERMS = "house_overlay"
 
 
 def margin(
@@ -97,25 +99,63 @@ def compare(
     if not regimes:
         raise InputError([Problem("no regime to compare.", "regimes", "Give one at least, SILOED for example.")])
     book = rulebook(rules)
-    inputs = _inputs(portfolio, market, _scenarios(portfolio, market, regimes, book=book, as_of=as_of))
-    decided = {id: decisions(portfolio, market.as_of, book[id]) for id in _programmes(regimes)}
-    elective = {silo.ruleset: silo for regime in regimes for silo in regime.silos if silo.elected_by}
-    decided |= {id: elections(portfolio, market.as_of, silo, book[id]) for id, silo in elective.items()}
-    run = _Run(inputs, book, decided)
+    _refuse_unknown_programmes(portfolio, regimes, book)
+    decided = _decided(portfolio, market.as_of, regimes, book)
+    enrolled = enrolment(portfolio, (decision for taken in decided.values() for decision in taken))
+    asked = {id for regime in regimes for id in _rules_asked(portfolio, regime)}
+    joint = {id for regime in regimes for id in _one_pots(regime, enrolled, book)}
+    asked |= {model for id in joint for model in book[id].at(market.as_of).models}
+    drawn = _scenarios(portfolio, market, [book[id] for id in sorted(asked)], as_of=as_of)
+    run = _Run(_inputs(portfolio, market, drawn), book, decided, enrolled)
     return Comparison(tuple(_report(regime, run) for regime in regimes))
 
 
+def _refuse_unknown_programmes(portfolio: Portfolio, regimes: tuple[Regime, ...], book: Mapping[str, Rules]) -> None:
+    """Raise every programme that an account or a regime names and that is none, or that decides nothing any more."""
+    problems = Problems()
+    known = [id for id, rule in book.items() if rule.kind == "arrangement"]
+    for account in portfolio.accounts:
+        if account.arrangement and account.arrangement not in known:
+            where, fix = f"account {account.id!r}, field 'arrangement'", suggestion(account.arrangement, known)
+            problems.add(f"unknown programme {account.arrangement!r}.", where=where, fix=fix)
+    for regime in regimes:
+        where = f"regime {regime.name}"
+        for id in regime.arrangements:
+            if id not in known:
+                problems.add(f"unknown programme {id!r}.", where=where, fix=suggestion(id, known))
+            elif not book[id].conditions:
+                problems.add(f"{id!r} ({book[id].status}) has no conditions to join it by.", where=where)
+    problems.raise_if_any()
+
+
+def _decided(
+    portfolio: Portfolio, as_of: date, regimes: tuple[Regime, ...], book: Mapping[str, Rules]
+) -> dict[str, tuple[Decision, ...]]:
+    """Return whom each programme and each elective rule-set takes; today's programmes always decide."""
+    programmes = dict.fromkeys([*PROGRAMMES, *(id for regime in regimes for id in regime.programmes)])
+    decided = {id: decisions(portfolio, as_of, book[id]) for id in programmes}
+    elective = {silo.ruleset: silo for regime in regimes for silo in regime.silos if silo.elected_by}
+    return decided | {id: elections(portfolio, as_of, silo, book[id]) for id, silo in elective.items()}
+
+
+def _rules_asked(portfolio: Portfolio, regime: Regime) -> set[str]:
+    """Return the rules of a regime's silos and proposal that may have something to margin: what is held decides."""
+    kinds = {product.kind for product in portfolio.products}
+    asked = {silo.ruleset for silo in regime.silos if silo.kinds & kinds}
+    return asked | {regime.proposal} if regime.proposal else asked
+
+
+def _one_pots(regime: Regime, enrolled: Mapping[str, str], book: Mapping[str, Rules]) -> tuple[str, ...]:
+    """Return the one-pot programmes of a regime in which something is enrolled."""
+    joined = frozenset(enrolled.values())
+    return tuple(id for id in regime.arrangements if id in joined and book[id].structure == "one_pot")
+
+
 def _scenarios(
-    portfolio: Portfolio,
-    market: Market,
-    regimes: tuple[Regime, ...],
-    *,
-    book: Mapping[str, Rules],
-    as_of: date | None,
+    portfolio: Portfolio, market: Market, asked: Iterable[Rules], *, as_of: date | None
 ) -> dict[ScenarioSpec, ScenarioSet]:
-    """Draw every scenario set that a rule of the regimes needs; raise all that is wrong or missing, at once."""
-    ids = {id for regime in regimes for id in _rules_asked(portfolio, regime)}
-    specs = [spec for id in sorted(ids) for spec in module(id).scenarios(book[id].at(market.as_of))]
+    """Draw every scenario set that the rules asked for need; raise all that is wrong or missing, at once."""
+    specs = [spec for rule in asked for spec in module(rule.id).scenarios(rule.at(market.as_of))]
     problems, drawn = Problems(), {}
     with problems.collecting():
         check(portfolio, market, as_of=as_of)
@@ -129,14 +169,6 @@ def _scenarios(
     return drawn
 
 
-def _rules_asked(portfolio: Portfolio, regime: Regime) -> set[str]:
-    """Return the rules that may have something to margin: what is held decides, and whether a programme looks on."""
-    kinds = {product.kind for product in portfolio.products}
-    joined = any(account.arrangement for account in portfolio.accounts)
-    asked = {silo.ruleset for silo in regime.silos if silo.kinds & kinds or (joined and silo.in_programmes)}
-    return asked | {regime.proposal} if regime.proposal else asked
-
-
 def _inputs(portfolio: Portfolio, market: Market, drawn: Mapping[ScenarioSpec, ScenarioSet]) -> Inputs:
     """Reprice every instrument once under every scenario set."""
     pnl = {}
@@ -147,35 +179,27 @@ def _inputs(portfolio: Portfolio, market: Market, drawn: Mapping[ScenarioSpec, S
     return Inputs(portfolio, market, pnl)
 
 
-def _programmes(regimes: tuple[Regime, ...]) -> tuple[str, ...]:
-    """Return every programme that decides something: today's always, since enrolment draws today's pools."""
-    return tuple(dict.fromkeys([*PROGRAMMES, *(programme for regime in regimes for programme in regime.programmes)]))
-
-
 @frozen
 class _Run:
-    """What every regime's report of one comparison is made from."""
+    """What every regime's report of one comparison is made from; `enrolled` is the same under all of them."""
 
     inputs: Inputs
     book: Mapping[str, Rules]
     decided: Mapping[str, tuple[Decision, ...]]
-
-    @cached_property
-    def enrolled(self) -> dict[str, str]:
-        """The approved programme of each enrolled position, the same under every regime."""
-        return enrolled_in(decision for programme in PROGRAMMES for decision in self.decided[programme])
+    enrolled: Mapping[str, str]
 
     @cached_property
     def admitted(self) -> dict[str, frozenset[str]]:
         """The positions that each programme and each elective rule-set admits."""
-        return {id: frozenset(enrolled_in(taken)) for id, taken in self.decided.items()}
+        return {id: admitted_by(taken) for id, taken in self.decided.items()}
 
     def reader(self, rule: str) -> Reader:
         return self.book[rule].at(self.inputs.as_of)
 
     def pools(self, positions: Iterable[Position], regime: Regime) -> tuple[Pool, ...]:
         cases = (case_of(self.inputs.portfolio, position, self.inputs.as_of) for position in positions)
-        return pools(cases, regime.silos, self.enrolled, self.admitted)
+        one_pots = {id: self.reader(id).pot for id in _one_pots(regime, self.enrolled, self.book)}
+        return pools(cases, regime.silos, self.enrolled, self.admitted, one_pots=one_pots)
 
     def answer(self, ruleset: str, pool: Pool) -> Line:
         """One rule-set's answer for any pool, whichever pot its positions lie in, and what the market lacks for it."""
@@ -186,7 +210,10 @@ class _Run:
         return total(line.name, [*([line] if known.positions else []), *gaps]) if gaps else line
 
     def requirement(self, pool: Pool) -> Line:
-        """Return what a pool asks under its own rule-set; visibly nothing when there is none."""
+        """Return what a pool asks under its own rule-set or one-pot programme; visibly nothing when it has none."""
+        if pool.one_pot:
+            line: Line = module(pool.programme).requirement(pool, self.answer, self.reader(pool.programme))
+            return line
         if pool.ruleset:
             return self.answer(pool.ruleset, pool)
         why = "no rule-set yet for this product in this class of account, or the trade has settled"
@@ -215,7 +242,8 @@ class _Margined:
     @property
     def requirement(self) -> Requirement:
         pool, ids = self.pool, tuple(position.id for position in self.pool.positions)
-        return Requirement(pool.id, pool.owner, pool.pot, self.level, pool.ruleset, ids, self.line)
+        where = {"firm": pool.firm, "account_class": pool.account_class.value}
+        return Requirement(pool.id, pool.owner, pool.pot, self.level, pool.ruleset, ids, self.line, **where)
 
 
 def _report(regime: Regime, run: _Run) -> Report:
@@ -226,12 +254,14 @@ def _report(regime: Regime, run: _Run) -> Report:
     siloed = [_Margined(pool, run.requirement(pool)) for pool in run.pools(rest, regime)]
     harmonized = [_Margined(pool, _harmonized(pool, regime, run)) for pool in common]
     margined = [*_credited(siloed, regime, run), *harmonized]
+    asked = (*(each.requirement for each in margined), *_passed_on(margined, run))
+    on_top = module(_HOUSE_TERMS).on_top(asked, run.reader(_HOUSE_TERMS))
     return Report(
         regime.name,
         regime.title,
         _status(regime, run.book),
         run.inputs.as_of,
-        requirements=(*(each.requirement for each in margined), *_passed_on(margined, run)),
+        requirements=(*asked, *on_top),
         credits=tuple(credit for each in margined for credit in each.credits),
         decisions=tuple(decision for rule in regime.decided_by for decision in run.decided[rule]),
         notes=run.inputs.notes,
@@ -246,22 +276,31 @@ def _status(regime: Regime, book: Mapping[str, Rules]) -> str:
 
 
 def _credited(margined: list[_Margined], regime: Regime, run: _Run) -> list[_Margined]:
-    """Give each enrolled pool the credit of its arrangement: one unit per owner, firm and account class."""
+    """Give each pool of a two-pot programme its credit: one unit per owner, firm and account class.
+
+    The model of a pot is the rule-set of the unit's own pool there.
+    """
     units: dict[tuple[str, ...], dict[str, Pool]] = {}
     for pool in (each.pool for each in margined if each.pool.programme in regime.arrangements):
-        units.setdefault((pool.programme, pool.owner, pool.firm, pool.account_class), {})[pool.pot] = pool
-    models = {pot: partial(run.answer, ruleset) for pot, ruleset in regime.models.items()}
+        if not pool.one_pot:
+            units.setdefault((pool.programme, pool.owner, pool.firm, pool.account_class), {})[pool.pot] = pool
     found: dict[Pool, tuple[Credit, ...]] = {}
     for (programme, *_), unit in units.items():
+        models = {pot: partial(run.answer, pool.ruleset) for pot, pool in unit.items()}
         lines: dict[str, Line] = module(programme).credits(unit, models, run.reader(programme))
-        for pot, line in lines.items():
-            found[unit[pot]] = (Credit(programme, unit[pot].id, unit[pot].owner, pot, line),)
+        found |= {unit[pot]: (_credit(unit[pot], line),) for pot, line in lines.items()}
     return [evolve(each, credits=found.get(each.pool, ())) for each in margined]
+
+
+def _credit(pool: Pool, line: Line) -> Credit:
+    where = {"firm": pool.firm, "account_class": pool.account_class.value}
+    return Credit(pool.programme, pool.id, pool.owner, pool.pot, line, **where)
 
 
 def _harmonized(pool: Pool, regime: Regime, run: _Run) -> Line:
     """Margin a common pool under the proposal, whose guardrails look at what the same positions ask siloed."""
-    today = [silo for silo in run.pools(pool.positions, regime) if silo.pot != CARRYING_FIRM or not silo.ruleset]
+    alone = evolve(regime, arrangements=())
+    today = [silo for silo in run.pools(pool.positions, alone) if silo.pot != CARRYING_FIRM or not silo.ruleset]
     silos = [run.requirement(silo) for silo in today]
     line: Line = module(regime.proposal).requirement(
         pool, total("siloed requirement", silos), run.inputs, run.reader(regime.proposal)
@@ -272,20 +311,31 @@ def _harmonized(pool: Pool, regime: Regime, run: _Run) -> Line:
 def _passed_on(margined: list[_Margined], run: _Run) -> list[Requirement]:
     """Return what customers owe their firm: at least the stated share of what the clearing houses ask for them.
 
-    Where a rule-set states no share, the customer's own rule-set asks instead.
+    The programme states the share, or else the rule-set. Where neither does, the customer's own rule-set asks instead;
+    and where there is none either, what is owed is visibly not modelled.
     """
     asked = [each for each in margined if each.level == "clearing" and each.pool.account_class.origin == "customer"]
+    own = {position.id for each in margined if each.level == "customer" for position in each.pool.positions}
     return [
-        _customer_requirement(each, run) for each in asked if _PASSED_ON in run.book[_rule_of(each.pool)].parameters
+        _customer_requirement(each, run)
+        for each in asked
+        if _sharing(each.pool, run) or own.isdisjoint(position.id for position in each.pool.positions)
     ]
 
 
-def _rule_of(pool: Pool) -> str:
-    return pool.programme or pool.ruleset
+def _sharing(pool: Pool, run: _Run) -> str:
+    """Return the programme or rule-set that states which share a customer owes of what is asked for a pool."""
+    stating = (id for id in (pool.programme, pool.ruleset) if id and _PASSED_ON in run.book[id].parameters)
+    return next(stating, "")
 
 
 def _customer_requirement(each: _Margined, run: _Run) -> Requirement:
-    p = run.reader(_rule_of(each.pool))
+    rule = _sharing(each.pool, run)
+    if not rule:
+        gap = unmodelled(each.pool.positions, "no share is published that the firm must collect")
+        line = total("customer initial margin", gap)
+        return evolve(each.requirement, level="customer", pot=each.pool.firm, line=line)
+    p = run.reader(rule)
     net = Line("clearing requirement less credit", each.net, reads=each.line.all_reads())
     gaps = [not_modelled("the rest", "the clearing requirement leaves something out")] if each.line.partial else []
     asked = total("clearing requirement", [net, *gaps])

@@ -22,7 +22,9 @@ from crossmargin.records import freeze, to_plain
 
 Grade = Literal["rule", "disclosure", "calibrated", "assumed", "proposed"]
 GRADES = ("rule", "disclosure", "calibrated", "assumed", "proposed")
-STATUSES = ("in_force", "approved", "proposed", "withdrawn")
+STATUSES = ("in_force", "approved", "proposed", "withdrawn", "never_live")
+STRUCTURES = ("two_pot", "one_pot")
+COMBINATIONS = ("any", "all", "not")
 
 
 @frozen
@@ -70,7 +72,11 @@ class Parameter:
 
 @frozen
 class Condition:
-    """One condition of a programme, with its citation; the test that goes with it is code."""
+    """One condition of a programme, with its citation; the test that goes with it is code.
+
+    One that combines others (`combines` is `any`, `all` or `not`) has no test of its own: its `parts` have. A condition
+    that is a part of others does not bind by itself.
+    """
 
     id: str
     about: str
@@ -81,10 +87,24 @@ class Condition:
     locator: str = ""
     end: date | None = None
     origin: tuple[str, ...] = ("house", "customer")
+    combines: str = ""
+    parts: tuple[Condition, ...] = ()
 
     def applies(self, as_of: date, origin: str) -> bool:
         """Whether the condition binds positions of this origin on `as_of`."""
         return origin in self.origin and self.start <= as_of and (self.end is None or as_of < self.end)
+
+    def binding(self, as_of: date, origin: str) -> Iterator[Condition]:
+        """Yield the condition, with those of its parts that bind such a position on `as_of`, if it binds itself."""
+        if self.applies(as_of, origin):
+            bound = tuple(bound for part in self.parts for bound in part.binding(as_of, origin)) if self.parts else ()
+            yield evolve(self, parts=bound) if bound != self.parts else self
+
+    def walk(self) -> Iterator[Condition]:
+        """Yield the condition and all of which it is made."""
+        yield self
+        for part in self.parts:
+            yield from part.walk()
 
 
 @frozen
@@ -111,15 +131,20 @@ class Reader:
     def __init__(self, rules: Rules, as_of: date) -> None:
         self._rules = rules
         self._as_of = as_of
-        self._pending: dict[str, Read] = {}
+        self._pending: dict[str, DatedValue] = {}
 
     def __getattr__(self, name: str) -> Any:
         """Return the value of parameter `name` in force on the reader's date."""
         if name.startswith("_"):
             raise AttributeError(name)
         dated = self._rules.in_force(name, self._as_of)
-        self._pending[name] = self._rules.cite(name, dated)
+        self._pending[name] = dated
         return dated.value
+
+    @property
+    def as_of(self) -> date:
+        """The date on which the values are in force."""
+        return self._as_of
 
     def optional(self, name: str) -> Any:
         """Return the value of a parameter that not every rule of a family has, or None."""
@@ -127,7 +152,7 @@ class Reader:
 
     def taken(self) -> tuple[Read, ...]:
         """Return what was read since the last call, for the line that used it."""
-        reads = tuple(self._pending.values())
+        reads = tuple(self._rules.cite(name, dated) for name, dated in self._pending.items())
         self._pending.clear()
         return reads
 
@@ -135,6 +160,8 @@ class Reader:
 @frozen
 class Rules:
     """A rule's parameters and conditions as its `.toml` states them.
+
+    `structure` says how an arrangement credits, `two_pot` or `one_pot`; other kinds of rule have none.
 
     Examples
     --------
@@ -158,6 +185,7 @@ class Rules:
     level: str = "clearing"
     status: str = "in_force"
     scope: str = ""
+    structure: str = ""
     sources: Mapping[str, Source] = field(factory=dict)
     parameters: Mapping[str, Parameter] = field(factory=dict)
     conditions: tuple[Condition, ...] = ()
@@ -235,15 +263,17 @@ def load_rules(path: Path) -> Rules:
     Raises
     ------
     InputError
-        The file lacks a field, names an unknown source or grade, or its dates overlap or leave a gap.
+        The file lacks a field, names an unknown source, grade or condition, its dates overlap or leave a gap, or a
+        condition combines nothing or itself.
     """
     try:
-        rules = _rules(freeze(tomllib.loads(path.read_text(encoding="utf-8"))))
+        data = freeze(tomllib.loads(path.read_text(encoding="utf-8")))
+        rules, combinations = _rules(data), _combination_faults(data.get("conditions", {}))
     except tomllib.TOMLDecodeError as error:
         raise InputError([Problem(f"is no TOML: {error}.", path.name)]) from error
     except (KeyError, TypeError) as error:
         raise InputError([Problem(f"field missing or unknown: {error}.", path.name)]) from error
-    problems = [Problem(what, f"{path.name} {where}") for where, what in _faults(rules)]
+    problems = [Problem(what, f"{path.name} {where}") for where, what in (*_faults(rules), *combinations)]
     if problems:
         raise InputError(problems)
     return rules
@@ -253,8 +283,14 @@ def _rules(data: dict[str, Any]) -> Rules:
     sources = {key: Source(**value) for key, value in data["sources"].items()}
     header = {key: data[key] for key in ("id", "kind", "title", "authority", "level", "status", "scope")}
     parameters = {name: _parameter(name, value) for name, value in data.get("parameters", {}).items()}
-    conditions = tuple(_condition(name, value, sources) for name, value in data.get("conditions", {}).items())
-    return Rules(**header, sources=sources, parameters=parameters, conditions=conditions)
+    conditions = _conditions(data.get("conditions", {}), sources)
+    return Rules(
+        **header,
+        structure=data.get("structure", ""),
+        sources=sources,
+        parameters=parameters,
+        conditions=conditions,
+    )
 
 
 def _parameter(name: str, data: dict[str, Any]) -> Parameter:
@@ -262,9 +298,54 @@ def _parameter(name: str, data: dict[str, Any]) -> Parameter:
     return Parameter(name, data["unit"], data["about"], values)
 
 
-def _condition(name: str, data: dict[str, Any], sources: Mapping[str, Source]) -> Condition:
-    fields = _dates(data)
-    return Condition(id=name, **{**fields, "source": sources[fields["source"]]})
+def _conditions(data: dict[str, Any], sources: Mapping[str, Source]) -> tuple[Condition, ...]:
+    """Return the conditions that no other combines, each with its parts."""
+
+    def made(name: str, above: frozenset[str] = frozenset()) -> Condition:
+        combines, names = _combined(data[name])
+        parts = [made(part, above | {name}) for part in names if part in data and part not in above | {name}]
+        fields = _dates({key: value for key, value in data[name].items() if key not in COMBINATIONS})
+        fields["source"] = sources[fields["source"]]
+        return Condition(id=name, combines=combines, parts=tuple(parts), **fields)
+
+    inner = {part for name, each in data.items() for part in _combined(each)[1] if part != name}
+    return tuple(made(name) for name in data if name not in inner)
+
+
+def _combined(condition: Mapping[str, Any]) -> tuple[str, tuple[str, ...]]:
+    """Return how a condition combines others and their names; nothing for one with a test of its own."""
+    for how in COMBINATIONS:
+        if how in condition:
+            names = condition[how]
+            return how, (names,) if isinstance(names, str) else tuple(names)
+    return "", ()
+
+
+def _combination_faults(conditions: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, condition in conditions.items():
+        how, names = _combined(condition)
+        if len([each for each in COMBINATIONS if each in condition]) > 1:
+            yield name, f"combines in several ways: write one of {', '.join(COMBINATIONS)}, and others as parts of it"
+        if how and isinstance(condition[how], str) != (how == "not"):
+            yield name, f"{how} = {condition[how]!r}: write a list of names after any and all, one name after not"
+        if how and not any(names):
+            yield name, f"{how} combines nothing"
+        for part in names:
+            if part and part not in conditions:
+                yield name, f"unknown condition {part!r}. {suggestion(part, conditions)}"
+        if name in _below(name, conditions):
+            yield name, "combines itself, directly or through others"
+
+
+def _below(name: str, conditions: Mapping[str, Any]) -> set[str]:
+    """Return every condition that goes into this one, however far down."""
+    found: set[str] = set()
+    left = [name]
+    while left:
+        new = [part for part in _combined(conditions.get(left.pop(), {}))[1] if part not in found]
+        found.update(new)
+        left += new
+    return found
 
 
 def _dates(data: dict[str, Any]) -> dict[str, Any]:
@@ -275,7 +356,9 @@ def _dates(data: dict[str, Any]) -> dict[str, Any]:
 def _faults(rules: Rules) -> Iterator[tuple[str, str]]:
     if rules.status not in STATUSES:
         yield "status", f"unknown status {rules.status!r}. {suggestion(rules.status, STATUSES)}"
-    for condition in rules.conditions:
+    if rules.structure and (rules.structure not in STRUCTURES or rules.kind != "arrangement"):
+        yield "structure", f"{rules.structure!r} is none of an arrangement's. {suggestion(rules.structure, STRUCTURES)}"
+    for condition in {each.id: each for whole in rules.conditions for each in whole.walk()}.values():
         yield from _span_faults(condition.id, condition)
     for name, parameter in rules.parameters.items():
         if not parameter.values:

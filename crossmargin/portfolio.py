@@ -33,8 +33,8 @@ CARRYING_FIRM = "carrying firm"  # the pot of what no clearing house asks for
 class Position:
     """A signed `quantity` (long > 0) of one product in one account.
 
-    Treasuries and repo count USD face, futures and options contracts. `settles` is the settlement date of an
-    unsettled cash trade; a Treasury whose trade has settled is no longer a clearing position.
+    Treasuries and repo count USD face, futures and options contracts, swaps what their product says. `settles` is the
+    settlement date of an unsettled cash trade; a Treasury whose trade has settled is no longer a clearing position.
     """
 
     id: str
@@ -103,7 +103,10 @@ class Portfolio:
 
 @frozen
 class Pool:
-    """Positions margined together under one rule-set; `programme` is the arrangement they are enrolled in."""
+    """Positions margined together under one rule-set; `programme` is the arrangement they are enrolled in.
+
+    The rule-set of a one-pot programme's pool is the programme itself.
+    """
 
     owner: str
     firm: str
@@ -115,10 +118,15 @@ class Pool:
 
     @property
     def id(self) -> str:
-        """A readable name, unique in a report."""
+        """A readable name, with the rule-set unique in a report."""
         rule = self.ruleset if self.pot == CARRYING_FIRM else ""
         parts = (self.owner, self.firm, self.account_class.value, self.pot, rule, self.programme)
         return " / ".join(part for part in parts if part)
+
+    @property
+    def one_pot(self) -> bool:
+        """Whether a one-pot programme margins the pool."""
+        return bool(self.programme) and self.ruleset == self.programme
 
     @property
     def products(self) -> tuple[Product, ...]:
@@ -163,7 +171,13 @@ def _dangling(portfolio: Portfolio) -> Iterable[Problem]:
     yield from _duplicates("position", portfolio.positions)
     for account in portfolio.accounts:
         yield from _unknown(f"account {account.id!r}, field 'owner'", account.owner, owners)
+        if account.beneficial_owner:
+            where = f"account {account.id!r}, field 'beneficial_owner'"
+            yield from _unknown(where, account.beneficial_owner, owners)
         yield from _unknown(f"account {account.id!r}, field 'firm'", account.firm, firms)
+    for firm in portfolio.firms:
+        for name in sorted(firm.guarantees):
+            yield from _unknown(f"firm {firm.id!r}, field 'guarantees'", name, set(firm.affiliates))
     for position in portfolio.positions:
         yield from _unknown(f"position {position.id!r}, field 'account'", position.account, accounts)
         if not math.isfinite(position.quantity):

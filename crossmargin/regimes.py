@@ -2,8 +2,9 @@
 
 `SILOED`, `CROSS_MARGIN` and `HARMONIZED` are three ways of drawing pools over the same P&L matrix; the later two are
 differences from the first, as are `STRATEGY_MARGIN` and `PORTFOLIO_MARGIN`, which put every securities account under
-the one or the other. `pools(...)` draws them. A position's programme account and the programme's conditions
-decide enrolment, so that the same positions stand in the same pools under SILOED and CROSS_MARGIN.
+the one or the other. `pools(...)` draws them. A position's programme account and the programme's conditions decide
+enrolment, so that the same positions stand in the same pools under SILOED and CROSS_MARGIN: but for those of a one-pot
+programme, which leave their silos and stand in its pot.
 """
 
 from __future__ import annotations
@@ -19,11 +20,14 @@ from crossmargin.eligibility import Case, Decision, case_of, decide
 from crossmargin.errors import InputError, Problem, Problems, suggestion
 from crossmargin.parameters import Rules
 from crossmargin.portfolio import CARRYING_FIRM, Pool, Portfolio, Position
+from crossmargin.products.swaps import kinds_at
 from crossmargin.records import as_frozenset
 from crossmargin.registry import module
 from crossmargin.registry import rules as rule
 
 _HOUSE_AND_XM = (AccountClass.PROPRIETARY, AccountClass.XM_FUTURES_4D_AB)
+_CLEARED_SWAPS = (AccountClass.PROPRIETARY, AccountClass.CFTC_4D_F)
+_UNCLEARED_SWAPS = (AccountClass.PROPRIETARY, AccountClass.SEC_15C3_3)  # no class is one of uncleared swaps alone
 _SHARES_AND_OPTIONS = ("stock", "etf", "listed_option", "warrant")
 
 
@@ -45,11 +49,6 @@ class Silo:
     def level(self) -> str:
         """What it asks for is owed to the carrying firm (`customer`) or to a clearing house (`clearing`)."""
         return "customer" if self.pot == CARRYING_FIRM else "clearing"
-
-    @property
-    def in_programmes(self) -> bool:
-        """Whether accounts of cross-margin programmes lie here too."""
-        return AccountClass.XM_FUTURES_4D_AB in self.account_classes
 
     def takes(self, case: Case, admitted: Mapping[str, frozenset[str]]) -> bool:
         """Whether a position is margined here; a cash trade that has settled has left its clearing house."""
@@ -79,19 +78,19 @@ TODAY = (
         "CME",
         "cme_rates_futures",
         kinds=("treasury_future", "short_rate_future", "future_option"),
-        account_classes=(*_HOUSE_AND_XM, AccountClass.CFTC_4D_AB),
+        account_classes=(*_HOUSE_AND_XM, AccountClass.CFTC_4D_AB, AccountClass.CFTC_4D_F),
     ),
     Silo(
         "CME",
         "cme_span2_like",
         kinds=("index_future", "index_future_option"),
-        account_classes=(AccountClass.PROPRIETARY, AccountClass.CFTC_4D_AB),
+        account_classes=(*_HOUSE_AND_XM, AccountClass.CFTC_4D_AB),
     ),
     Silo(
         "OCC",
         "occ_stans_like",
         kinds=("listed_option", "security_future"),
-        account_classes=(AccountClass.PROPRIETARY, AccountClass.SEC_15C3_3),
+        account_classes=(*_HOUSE_AND_XM, AccountClass.SEC_15C3_3),
     ),
     Silo(
         CARRYING_FIRM,
@@ -106,6 +105,26 @@ TODAY = (
         "security_futures",
         kinds=("security_future",),
         account_classes=(AccountClass.SEC_15C3_3, AccountClass.CFTC_4D_AB),
+    ),
+    Silo("CME", "cme_irs_like", kinds=kinds_at("CME"), account_classes=_CLEARED_SWAPS),
+    Silo("LCH", "lch_pairs_like", kinds=kinds_at("LCH"), account_classes=_CLEARED_SWAPS),
+    Silo("ICC", "icc_cds_like", kinds=("credit_default_swap",), account_classes=_CLEARED_SWAPS),
+    Silo(
+        CARRYING_FIRM,
+        "schedule_im",
+        kinds=(*kinds_at("bilateral"), "bilateral_credit_index_swap"),
+        account_classes=_UNCLEARED_SWAPS,
+    ),
+    Silo(
+        CARRYING_FIRM,
+        "sbs_standardised",
+        kinds=(
+            "bilateral_credit_default_swap",
+            "equity_total_return_swap",
+            "bond_total_return_swap",
+            "equity_forward",
+        ),
+        account_classes=_UNCLEARED_SWAPS,
     ),
 )
 ELSEWHERE = Silo(CARRYING_FIRM, "", kinds=(), account_classes=())
@@ -132,11 +151,6 @@ class Regime:
         return (*self.arrangements, self.proposal) if self.proposal else self.arrangements
 
     @property
-    def models(self) -> dict[str, str]:
-        """The rule-set of each pot that programmes join; an arrangement asks all of them for the same positions."""
-        return {silo.pot: silo.ruleset for silo in self.silos if silo.in_programmes}
-
-    @property
     def decided_by(self) -> tuple[str, ...]:
         """Every programme, and every rule-set that accounts ask for and that decides whom it takes."""
         return (*self.programmes, *(silo.ruleset for silo in self.silos if silo.elected_by))
@@ -158,8 +172,8 @@ def with_rulesets(regime: Regime, rulesets: Mapping[str, str], *, name: str = ""
     Examples
     --------
     >>> tried = with_rulesets(SILOED, {"cme_rates_futures": "span", "cme_span2_like": "span"})
-    >>> tried.name, {silo.ruleset for silo in tried.silos if silo.pot == "CME"}
-    ('siloed_span', {'span'})
+    >>> tried.name, sorted({silo.ruleset for silo in tried.silos if silo.pot == "CME"})
+    ('siloed_span', ['cme_irs_like', 'span'])
     """
     problems, used = Problems(), {silo.ruleset for silo in regime.silos}
     for old, new in rulesets.items():
@@ -176,7 +190,10 @@ def with_rulesets(regime: Regime, rulesets: Mapping[str, str], *, name: str = ""
 
 SILOED = Regime("siloed", "Siloed: each product under today's own rule-set")
 CROSS_MARGIN = evolve(
-    SILOED, name="cross_margin", title="Cross-margin: today's approved programmes", arrangements=("cme_ficc",)
+    SILOED,
+    name="cross_margin",
+    title="Cross-margin: today's approved programmes",
+    arrangements=("cme_ficc", "occ_cme", "occ_internal", "cme_swaps_futures", "icc_cds"),
 )
 HARMONIZED = evolve(SILOED, name="harmonized", title="Harmonized portfolio (hypothetical)", proposal="harmonized_rates")
 PROGRAMMES = CROSS_MARGIN.arrangements
@@ -216,9 +233,16 @@ def decisions(portfolio: Portfolio, as_of: date, rules: Rules) -> tuple[Decision
     return tuple(decide(case_of(portfolio, position, as_of), rules, tests) for position in portfolio.positions)
 
 
-def enrolled_in(taken: Iterable[Decision]) -> dict[str, str]:
-    """Return the programme that each admitted position is enrolled in."""
-    return {decision.position: decision.programme for decision in taken if decision.allowed}
+def admitted_by(taken: Iterable[Decision]) -> frozenset[str]:
+    """Return the positions that decisions of one programme admit."""
+    return frozenset(decision.position for decision in taken if decision.allowed)
+
+
+def enrolment(portfolio: Portfolio, taken: Iterable[Decision]) -> dict[str, str]:
+    """Return the programme of each enrolled position: the one that its account names, when that admits it."""
+    directed = {position.id: portfolio.account_of(position).arrangement for position in portfolio.positions}
+    admitted = ((each.position, each.programme) for each in taken if each.allowed)
+    return {position: programme for position, programme in admitted if directed[position] == programme}
 
 
 def elections(portfolio: Portfolio, as_of: date, silo: Silo, rules: Rules) -> tuple[Decision, ...]:
@@ -238,11 +262,14 @@ def pools(
     silos: tuple[Silo, ...],
     enrolled: Mapping[str, str],
     admitted: Mapping[str, frozenset[str]] = MappingProxyType({}),
+    *,
+    one_pots: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Pool, ...]:
     """Return today's pools: one per owner, firm, account class, pot, rule-set and programme; customers never share one.
 
     A position stands in one pool at each level that asks for it: an option owes margin to its broker and, through it,
-    to the clearing house. What no rule-set takes falls to the carrying firm.
+    to the clearing house. What no rule-set takes falls to the carrying firm. The owner is the beneficial one, but for
+    an account that is margined net.
 
     Parameters
     ----------
@@ -254,26 +281,32 @@ def pools(
         Position -> the programme that admitted it.
     admitted
         Elective rule-set -> the positions that it admits.
+    one_pots
+        One-pot programme of the regime -> its pot, which takes the positions enrolled out of their silos.
     """
     drawn: dict[Pool, list[Position]] = {}
     for case in cases:
         account, programme = case.account, enrolled.get(case.position.id, "")
-        for silo in _silos(case, silos, admitted):
-            key = Pool(account.owner, account.firm, account.account_class, silo.pot, silo.ruleset, programme)
+        owner = account.owner if account.net and not programme else account.beneficiary
+        homes = [(silo.pot, silo.ruleset) for silo in _silos(case, silos, admitted)]
+        if programme in one_pots:
+            homes = [(one_pots[programme], programme)]
+        for pot, ruleset in homes:
+            key = Pool(owner, account.firm, account.account_class, pot, ruleset, programme)
             drawn.setdefault(key, []).append(case.position)
     return tuple(evolve(key, positions=held) for key, held in drawn.items())
 
 
 def common_pools(portfolio: Portfolio, regime: Regime, decided: Mapping[str, tuple[Decision, ...]]) -> tuple[Pool, ...]:
     """Return the pools of a proposal: all admitted positions of one owner at one firm; none without a proposal."""
-    admitted = enrolled_in(decided.get(regime.proposal, ()))
+    admitted = admitted_by(decided.get(regime.proposal, ()))
     drawn: dict[Pool, list[Position]] = {}
     for position in portfolio.positions:
         if position.id in admitted:
             account = portfolio.account_of(position)
             house = account.account_class is AccountClass.PROPRIETARY
             host = AccountClass.PROPRIETARY if house else regime.account_host
-            key = Pool(account.owner, account.firm, host, "common pool", regime.proposal)
+            key = Pool(account.beneficiary, account.firm, host, "common pool", regime.proposal)
             drawn.setdefault(key, []).append(position)
     return tuple(evolve(key, positions=held) for key, held in drawn.items())
 

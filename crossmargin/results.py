@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from attrs import field, frozen
 
-from crossmargin.eligibility import Decision
+from crossmargin.eligibility import Decision, refusals
 from crossmargin.errors import InputError, NumericalError, Problem
 from crossmargin.parameters import Read
 from crossmargin.records import as_tuple, from_plain, to_plain
@@ -178,7 +178,10 @@ def _agree(amount: float | None, expected: float | None) -> bool:
 
 @frozen
 class Requirement:
-    """What one pool must post, at one level (`customer`: to its broker; `clearing`: at the clearing house)."""
+    """What one pool must post, at one level (`customer`: to its broker; `clearing`: at the clearing house).
+
+    `firm` carries the positions, `account_class` is the segregation class in which they lie: both as in the pool.
+    """
 
     pool: str
     owner: str
@@ -187,6 +190,8 @@ class Requirement:
     ruleset: str
     positions: tuple[str, ...]
     line: Line
+    firm: str = ""
+    account_class: str = ""
 
 
 @frozen
@@ -199,6 +204,8 @@ class Credit:
     pot: str
     line: Line
     level: str = "clearing"
+    firm: str = ""
+    account_class: str = ""
 
 
 @frozen
@@ -282,8 +289,12 @@ class Report:
         return min(1.0, resting / gross) if gross else 0.0
 
     def refused(self) -> tuple[Decision, ...]:
-        """Return the decisions that keep a position out of a programme."""
-        return tuple(decision for decision in self.decisions if not decision.allowed)
+        """Return what keeps each position out of the programmes that its account asks for.
+
+        A position that is directed nowhere shows the first programme that has its product on the list, or the first of
+        all; `decisions` holds what every programme says of every position.
+        """
+        return refusals(self.decisions)
 
     def explain(self, depth: int = 9, *, level: str = "clearing") -> str:
         """Return the calculation as an indented tree down to `depth`."""
@@ -419,6 +430,8 @@ def _record(report: Report, entry: Requirement | Credit) -> dict[str, Any]:
         "as_of": report.as_of.isoformat(),
         "level": entry.level,
         "owner": entry.owner,
+        "firm": entry.firm,
+        "account_class": entry.account_class,
         "pot": entry.pot,
         "pool": entry.pool,
         "rule": rule,

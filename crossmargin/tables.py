@@ -80,7 +80,7 @@ def _comparison_sections(comparison: Comparison) -> list[Section]:
     sections = [_figures(comparison, level) for level in levels]
     sections += [_two_pots(report) for report in comparison.reports if report.credits]
     sections += [_guardrails(report) for report in comparison.reports]
-    sections += [part for report in comparison.reports for part in _refused(report.refused(), report.regime)]
+    sections += _refused(comparison)
     sections += [_not_modelled(comparison), _assumptions(comparison)]
     sections += [Section("Notes", (), tuple((note,) for note in last.notes), figures=False)]
     return [section for section in sections if section.rows]
@@ -128,14 +128,14 @@ def _label(key: tuple[str, str]) -> str:
 def _two_pots(report: Report) -> Section:
     """Return each unit's stand-alone and combined amounts under both models, the factors and the one that binds."""
     rows: list[tuple[str, ...]] = []
-    granted = [credit for credit in report.credits if credit.line.how == "product"]
-    for first in (credit for credit in granted if credit.pot == granted[0].pot):
+    units = {(each.owner, each.firm, each.account_class, each.arrangement): each for each in reversed(report.credits)}
+    for first in (each for each in reversed(units.values()) if each.line.how == "product"):
         rows.append((report.owners.get(first.owner, first.owner), "", "", "", "", ""))
-        for side in ("FICC", "CME"):
-            factor = first.line.part(f"{side} reduction factor")
+        for factor in (line for line in first.line.walk() if line.how == "reduction"):
             combined, standalone = factor.parts
             amounts = (*standalone.parts, standalone, combined)
-            rows.append((f"  {side} model", *(money(line.amount) for line in amounts), f"{factor.value:.4%}"))
+            model = factor.name.replace("reduction factor", "model")
+            rows.append((f"  {model}", *(money(line.amount) for line in amounts), f"{factor.value:.4%}"))
         rows.append((f"  applied: {first.line.note}", "", "", "", "", f"{first.line.parts[0].value:.4%}"))
     header = ("Cross-margin units", "Treasury leg", "futures leg", "stand-alone", "both legs", "reduction")
     return Section(f"{report.title}: reduction factors, USD", header, tuple(rows))
@@ -153,8 +153,15 @@ def _guardrails(report: Report) -> Section:
     return Section(f"{report.title}: what binds, USD", header, tuple(rows))
 
 
-def _refused(decisions: Iterable[Decision], programme: str) -> list[Section]:
-    """Return who was refused by which conditions, then each of these conditions with its citation and cure."""
+def _refused(comparison: Comparison) -> list[Section]:
+    """Return, programme by programme, who was refused by which conditions, each of these with its citation and cure."""
+    refused: dict[str, dict[str, Decision]] = {}
+    for decision in (decision for report in comparison.reports for decision in report.refused()):
+        refused.setdefault(decision.programme, {})[decision.position] = decision
+    return [part for programme, taken in refused.items() for part in _refused_by(programme, taken.values())]
+
+
+def _refused_by(programme: str, decisions: Iterable[Decision]) -> list[Section]:
     decisions = tuple(decisions)
     rows = [
         (decision.position, decision.product, ", ".join(reason.condition for reason in decision.because))

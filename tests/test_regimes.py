@@ -8,11 +8,10 @@ import pytest
 from attrs import evolve
 
 from crossmargin.accounts import AccountClass
-from crossmargin.eligibility import case_of
+from crossmargin.eligibility import Decision, case_of
 from crossmargin.errors import InputError
-from crossmargin.margin import margin
 from crossmargin.portfolio import Portfolio, Position
-from crossmargin.products import PRODUCT_KINDS, Stock
+from crossmargin.products import IndexFuture, Stock
 from crossmargin.regimes import (
     CROSS_MARGIN,
     ELSEWHERE,
@@ -25,7 +24,7 @@ from crossmargin.regimes import (
     Silo,
     common_pools,
     decisions,
-    enrolled_in,
+    enrolment,
     pools,
     regime,
     with_rulesets,
@@ -44,7 +43,6 @@ from tests.properties.strategies import (
     ZN,
     basis,
     book,
-    market,
 )
 
 
@@ -53,22 +51,17 @@ def drawn(portfolio: Portfolio, enrolled=None, silos=TODAY):
     return pools(cases, silos, enrolled or {})
 
 
-def enrolment(portfolio: Portfolio) -> dict[str, str]:
-    return enrolled_in(decisions(portfolio, AS_OF, rules("cme_ficc")))
+def enrolled(portfolio: Portfolio, as_of: date = AS_OF) -> dict[str, str]:
+    return enrolment(portfolio, decisions(portfolio, as_of, rules("cme_ficc")))
 
 
 def test_three_regimes_and_what_they_are():
     assert REGIMES[:3] == (SILOED, CROSS_MARGIN, HARMONIZED)
     assert [item.name for item in REGIMES[3:]] == ["strategy_margin", "portfolio_margin"]
     assert SILOED.programmes == ()
-    assert CROSS_MARGIN.programmes == ("cme_ficc",)
+    assert CROSS_MARGIN.programmes == ("cme_ficc", "occ_cme", "occ_internal", "cme_swaps_futures", "icc_cds")
     assert HARMONIZED.programmes == ("harmonized_rates",)
     assert SILOED.silos == CROSS_MARGIN.silos == HARMONIZED.silos == TODAY
-
-
-def test_nr_10_a_proposal_cannot_be_passed_off_as_in_force():
-    for passed_off in (evolve(CROSS_MARGIN, proposal="harmonized_rates"), evolve(HARMONIZED, title="in force")):
-        assert margin(book(*basis()), market(), passed_off).status == "proposed"
 
 
 @pytest.mark.parametrize("name", ["siloed", "SILOED", "cross-margin", "Cross_Margin", "HARMONIZED"])
@@ -85,7 +78,7 @@ def test_an_unknown_regime_gets_a_suggestion(name, message):
 # ---------------------------------------------------------------------------------------------------------------- silos
 
 FICC_CLASSES = {"PROPRIETARY", "XM_FUTURES_4D_AB", "SEC_NOTE_H"}
-CME_CLASSES = {"PROPRIETARY", "XM_FUTURES_4D_AB", "CFTC_4D_AB"}
+CME_CLASSES = {"PROPRIETARY", "XM_FUTURES_4D_AB", "CFTC_4D_AB", "CFTC_4D_F"}
 
 
 @pytest.mark.parametrize("account_class", AccountClass)
@@ -98,6 +91,7 @@ CME_CLASSES = {"PROPRIETARY", "XM_FUTURES_4D_AB", "CFTC_4D_AB"}
         (REPO, "FICC", FICC_CLASSES),
         (ZN, "CME", CME_CLASSES),
         (OPTION, "CME", CME_CLASSES),
+        (IndexFuture("ES", 202609), "CME", CME_CLASSES - {"CFTC_4D_F"}),
     ],
     ids=lambda value: getattr(value, "symbol", None),
 )
@@ -138,16 +132,16 @@ def test_two_regimes_put_every_securities_account_under_one_rule(regime, rule):
 
 def test_a_regime_may_try_other_rule_sets():
     tried = with_rulesets(SILOED, {"cme_rates_futures": "lch_pairs_like"})
-    assert [silo.ruleset for silo in tried.silos if silo.pot == "CME"] == ["lch_pairs_like", "cme_span2_like"]
+    renamed = [silo.ruleset.replace("cme_rates_futures", "lch_pairs_like") for silo in SILOED.silos]
+    assert [silo.ruleset for silo in tried.silos] == renamed != [silo.ruleset for silo in SILOED.silos]
     with pytest.raises(InputError) as caught:
         with_rulesets(SILOED, {"cme_rates": "span", "ficc_gsd": "spam"})
     assert [problem.what for problem in caught.value.problems] == ["no silo uses 'cme_rates'.", "unknown rule 'spam'."]
 
 
-def test_every_kind_of_product_has_a_silo_and_one_at_a_level():
-    assert {kind for silo in TODAY for kind in silo.kinds} == set(PRODUCT_KINDS)
+def test_no_kind_of_product_has_two_silos_at_a_level():
     for account_class in AccountClass:
-        for kind in PRODUCT_KINDS:
+        for kind in {kind for silo in TODAY for kind in silo.kinds}:
             takers = [s for s in TODAY if kind in s.kinds and account_class in s.account_classes and not s.elected_by]
             assert len(takers) == len({silo.level for silo in takers})
 
@@ -186,13 +180,13 @@ def test_who_shares_a_pool():
 
 def test_every_position_stands_in_exactly_one_pool():
     portfolio = book(*basis(), *basis("BETA"), *basis("DUAL"), Position("x", "ALPHA-XM", BILL, 1.0))
-    ids = [p.id for pool in drawn(portfolio, enrolment(portfolio)) for p in pool.positions]
+    ids = [p.id for pool in drawn(portfolio, enrolled(portfolio)) for p in pool.positions]
     assert sorted(ids) == sorted(p.id for p in portfolio.positions)
 
 
 def test_an_enrolled_position_does_not_share_with_one_that_is_not():
     portfolio = book(*basis(), Position("x", "ALPHA-XM", BILL, 1.0))
-    found = drawn(portfolio, enrolment(portfolio))
+    found = drawn(portfolio, enrolled(portfolio))
     assert [(pool.pot, pool.programme, len(pool.positions)) for pool in found] == [
         ("FICC", "cme_ficc", 1),
         ("CME", "cme_ficc", 1),
@@ -202,9 +196,36 @@ def test_an_enrolled_position_does_not_share_with_one_that_is_not():
 
 
 def test_enrolment_is_what_the_programme_admits():
-    assert enrolment(book(*basis())) == {"ALPHA-cash": "cme_ficc", "ALPHA-future": "cme_ficc"}
-    before = decisions(book(*basis()), date(2026, 4, 29), rules("cme_ficc"))
-    assert enrolled_in(before) == {}
+    assert enrolled(book(*basis())) == {"ALPHA-cash": "cme_ficc", "ALPHA-future": "cme_ficc"}
+    assert enrolled(book(*basis()), date(2026, 4, 29)) == {}
+
+
+def test_a_position_is_enrolled_in_the_programme_that_its_account_names():
+    taken = [
+        Decision(programme, "ALPHA-cash", "note", allowed=True)
+        for programme in ("other", "cme_ficc", "harmonized_rates")
+    ]
+    assert enrolment(book(*basis()), taken) == {"ALPHA-cash": "cme_ficc"}
+    assert enrolment(book(*basis()), [evolve(each, allowed=False) for each in taken]) == {}
+
+
+def test_the_pot_of_a_one_pot_programme_takes_its_positions_out_of_every_silo():
+    portfolio = book(*basis(), Position("x", "ALPHA-XM", BILL, 1.0))
+    cases = [case_of(portfolio, position, AS_OF) for position in portfolio.positions]
+    found = pools(cases, TODAY, enrolled(portfolio), one_pots={"cme_ficc": "one"})
+    assert [(pool.pot, pool.ruleset, pool.one_pot, len(pool.positions)) for pool in found] == [
+        ("one", "cme_ficc", True, 2),
+        ("FICC", "ficc_gsd", False, 1),
+    ]
+    assert not any(pool.one_pot for pool in pools(cases, TODAY, enrolled(portfolio), one_pots={"other": "one"}))
+
+
+def test_index_products_of_a_cross_margin_account_stand_in_the_silos_of_both_clearing_houses():
+    held = (Position("f", "ALPHA-XM", IndexFuture("ES", 202609), 1.0), Position("o", "ALPHA-XM", ETF_OPTION, 1.0))
+    assert [(pool.pot, pool.ruleset) for pool in drawn(book(*held))] == [
+        ("CME", "cme_span2_like"),
+        ("OCC", "occ_stans_like"),
+    ]
 
 
 def test_silos_of_ones_own():

@@ -220,6 +220,8 @@ def test_records_are_flat():
         "as_of": "2026-06-30",
         "level": "clearing",
         "owner": "A",
+        "firm": "",
+        "account_class": "",
         "pot": "FICC",
         "pool": "A / FICC",
         "rule": "toy",

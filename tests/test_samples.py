@@ -49,7 +49,7 @@ def test_nr_01_the_retail_account_is_the_same_under_all(comparison):
 
 def test_the_pension_trust_lacks_one_paper_and_earns_nothing(comparison):
     report = comparison["cross_margin"]
-    reasons = {d.position: {r.condition for r in d.because} for d in report.decisions}
+    reasons = {d.position: {r.condition for r in d.because} for d in report.refused()}
     assert reasons["H1"] == reasons["H2"] == {"subordination"}
     assert {credit.owner for credit in report.credits} == {"NORTHGATE", "MERIDIAN"}
 

@@ -2,14 +2,18 @@
 
 Each recognised spread earns its credit rate times the smaller of the two outright margins on its legs. The agreement
 ended when the houses merged; the formula is kept because it is published in full. Which positions form a spread is
-the user's table: no list of spreads or rates is shipped.
+the user's table: no list of spreads or rates is shipped. It is a function and no arrangement of a regime: the programme
+is over, and the clause that was read does not say how the two pots share a reduction.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from attrs import frozen
+
+from crossmargin.errors import Problems
 
 
 @frozen
@@ -24,6 +28,11 @@ class Spread:
 def spread_credits(spreads: Iterable[Spread]) -> tuple[float, ...]:
     """Return the reduction of each spread, USD, never negative.
 
+    Raises
+    ------
+    InputError
+        Every rate outside [0, 1] and every margin that is negative or not finite.
+
     References
     ----------
     CME-NYMEX cross-margining agreement, clause "Calculation of the Cross-Margining Reduction".
@@ -33,4 +42,13 @@ def spread_credits(spreads: Iterable[Spread]) -> tuple[float, ...]:
     >>> spread_credits([Spread(0.75, 120_000, 95_000)])
     (71250.0,)
     """
+    spreads, problems = tuple(spreads), Problems()
+    for number, spread in enumerate(spreads):
+        if not 0 <= spread.credit_rate <= 1:
+            problems.add(f"credit_rate is {spread.credit_rate}.", where=f"spread {number}", fix="Give 0 to 1.")
+        for name in ("outright_margin_a", "outright_margin_b"):
+            amount = getattr(spread, name)
+            if not (math.isfinite(amount) and amount >= 0):
+                problems.add(f"{name} is {amount}.", where=f"spread {number}", fix="Give 0 or more, USD.")
+    problems.raise_if_any("Spread credits cannot be calculated")
     return tuple(s.credit_rate * min(s.outright_margin_a, s.outright_margin_b) for s in spreads)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from crossmargin.accounts import Registration
 from crossmargin.eligibility import Test
 from crossmargin.methodology import (
     Inputs,
@@ -22,15 +21,16 @@ from crossmargin.methodology import (
 )
 from crossmargin.parameters import Reader
 from crossmargin.portfolio import Pool
+from crossmargin.programmes import dual_registration, product_list, unsettled
 from crossmargin.results import Line, largest, scaled, total
 from crossmargin.risk import TailMeasure
 from crossmargin.scenarios import ScenarioSpec
 
 TESTS: Mapping[str, Test] = {
-    "rates_product": lambda case, p: case.position.product.kind in p.products,
+    "rates_product": product_list,
     "customer_scope": lambda case, p: case.customer is None or case.customer.kind in p.customer_scope,
-    "unsettled": lambda case, _: not case.settled,
-    "dual_registration": lambda case, _: {Registration.BD, Registration.FCM} <= case.firm.registrations,
+    "unsettled": unsettled,
+    "dual_registration": dual_registration,
 }
 
 

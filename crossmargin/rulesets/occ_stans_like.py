@@ -1,9 +1,10 @@
-"""OCC, STANS-like: two-day expected shortfall of listed options and security futures, at the clearing level.
+"""OCC, STANS-like: two-day expected shortfall of listed options, security and index futures, at the clearing level.
 
 Models the public outline of STANS on scenarios of its own: filtered historical changes of prices, volatilities and
 yields on the same dates, in place of OCC's Monte Carlo, whose description is filed confidentially. The requirement is
-the expected shortfall of a customer's options and security futures pooled, plus a share of the excess of a stressed
-shortfall over it; both stresses are assumptions of this library. Long options count by their profit and loss alone.
+the expected shortfall of a customer's positions pooled, plus a share of the excess of a stressed shortfall over it;
+both stresses are assumptions of this library. Long options count by their profit and loss alone. Index futures and
+options on them, which programmes bring in, are of the class of their index.
 OCC nets a broker's customers within an omnibus account; here every customer is a pool.
 """
 
@@ -18,7 +19,9 @@ from crossmargin.columns import FloatArray
 from crossmargin.methodology import Inputs, tail_charge, unmodelled
 from crossmargin.parameters import Reader
 from crossmargin.portfolio import Pool, Position
-from crossmargin.products.options import ListedOption
+from crossmargin.pricing.shares import share_price
+from crossmargin.products.futures import IndexFuture
+from crossmargin.products.options import FutureOption, ListedOption
 from crossmargin.results import Line, largest, not_modelled, scaled, total
 from crossmargin.risk import TailMeasure
 from crossmargin.scenarios import ScenarioSet, ScenarioSpec
@@ -45,7 +48,7 @@ def scenarios(p: Reader) -> tuple[ScenarioSpec, ...]:
 
 
 def requirement(pool: Pool, inputs: Inputs, p: Reader) -> Line:
-    """Return what one customer's, or the firm's own, options and security futures ask for, USD.
+    """Return what one customer's, or the firm's own, options and futures ask for, USD.
 
     References
     ----------
@@ -125,23 +128,27 @@ def _gaps(pool: Pool, inputs: Inputs, spec: ScenarioSpec) -> dict[str, str]:
 
 
 def _why(position: Position, inputs: Inputs, spec: ScenarioSpec) -> str:
-    ticker, history = ticker_held(position.product), inputs.market.price_history
+    ticker, history, product = _hangs_on(position), inputs.market.price_history, position.product
     if not ticker:
         return "this rule-set has no model for the product"
     security = inputs.securities[ticker]
     drawn = inputs.pnl[spec].scenarios if spec in inputs.pnl else None
     if not has_history(ticker, security, history) or (drawn and ticker not in drawn.spot_moves):
         return why_unmoved(ticker, security, history, drawn)
-    known = inputs.market.underlyings.get(ticker)
-    if isinstance(position.product, ListedOption) and (known is None or known.volatility is None):
-        return f"the market has no volatility of {ticker}"
+    future = product.underlying if isinstance(product, FutureOption) else product
+    if isinstance(future, IndexFuture) and share_price(future, inputs.market) is None:
+        return f"the market has no price of {future.symbol}"
+    name = future.symbol if isinstance(product, FutureOption) else ticker
+    known = inputs.market.underlyings.get(name)
+    if isinstance(product, ListedOption | FutureOption) and (known is None or known.volatility is None):
+        return f"the market has no volatility of {name}"
     return f"the price history of {ticker} does not reach over the look-back of {spec.lookback_years:g} years"
 
 
 def _unshocked(positions: Iterable[Position], drawn: ScenarioSet) -> list[Line]:
     """Return a visible line for each ticker whose options keep their volatility in every scenario."""
-    options = (position.product for position in positions if isinstance(position.product, ListedOption))
-    still = {option.underlying for option in options} - set(drawn.volatility_moves)
+    options = (each for each in positions if isinstance(each.product, ListedOption | FutureOption))
+    still = {_hangs_on(position) for position in options} - set(drawn.volatility_moves)
     why = "no history of volatility: its options keep theirs in every scenario"
     return [not_modelled(f"volatility of {ticker}", why) for ticker in sorted(still)]
 
@@ -158,4 +165,10 @@ def _option_value(positions: Iterable[Position], inputs: Inputs) -> Line:
 
 
 def _ticker(position: Position) -> str:
-    return ticker_held(position.product) or position.product.symbol
+    return _hangs_on(position) or position.product.symbol
+
+
+def _hangs_on(position: Position) -> str:
+    """Return the ticker on whose price a position hangs, options on index futures too, or ""."""
+    product = position.product
+    return ticker_held(product.underlying if isinstance(product, FutureOption) else product)

@@ -162,17 +162,12 @@ def test_the_published_example_through_the_credit_of_a_unit():
 
 
 @pytest.mark.parametrize("pots", [(FICC,), (CME,)])
-def test_a_missing_leg_earns_nothing_and_says_so(pots):
-    ((pot, line),) = credits(unit(*pots), MODELS, RULES.at(AS_OF)).items()
+@pytest.mark.parametrize("policy", ["zero_reduction", "use_last_factor"])
+def test_a_missing_leg_earns_nothing_and_says_so_whatever_the_policy(pots, policy):
+    overlaid = RULES.with_values(missing_side_policy=policy, because="study")
+    ((pot, line),) = credits(unit(*pots), MODELS, overlaid.at(AS_OF)).items()
     assert (line.amount, pot) == (0.0, pots[0])
     assert f"only the {pots[0]} leg" in line.note
-    assert [read.name for read in line.reads] == ["missing_side_policy"]
-
-
-def test_an_unknown_policy_for_a_missing_leg_is_refused():
-    overlaid = RULES.with_values(missing_side_policy="use_last_factor", because="study")
-    with pytest.raises(InputError, match="use_last_factor"):
-        credits(unit(FICC), MODELS, overlaid.at(AS_OF))
 
 
 def test_add_ons_are_not_scaled_unless_a_study_says_so():

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin.arrangements.two_pot_spread_credit import Spread, spread_credits
+from crossmargin.errors import InputError
 from crossmargin.registry import rules
 
 
@@ -24,6 +27,13 @@ from crossmargin.registry import rules
 )
 def test_the_rate_times_the_smaller_margin(spreads, expected):
     assert spread_credits(Spread(*spread) for spread in spreads) == pytest.approx(expected)
+
+
+def test_all_that_is_no_rate_or_margin_is_named():
+    bad = [Spread(1.01, 1.0, 1.0), Spread(0.5, -1.0, math.nan), Spread(math.nan, math.inf, 0.0)]
+    with pytest.raises(InputError) as caught:
+        spread_credits(bad)
+    assert len(caught.value.problems) == 5
 
 
 margins = st.floats(0, 1e12)

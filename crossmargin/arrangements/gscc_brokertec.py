@@ -1,0 +1,4 @@
+"""GSCC-BrokerTec Clearing, Treasuries against futures (2002): on record only. It gives no credit.
+
+For the pattern of its time see `cme_ficc_offset_classes`.
+"""
