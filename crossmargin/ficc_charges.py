@@ -1,22 +1,25 @@
 """Charges of FICC's Government Securities Division as published, on plain numbers.
 
 Call `sensitivity_pnl` for profit and loss from key rates and convexity, `correlated_haircut_charge`, `var_charge`,
-`portfolio_differential` and `backtesting_charge`. They hold no parameter: FICC's are confidential and the caller
-brings them. Full repricing and the charges of a whole margin portfolio are `rulesets.ficc_gsd`.
+`portfolio_differential`, `backtesting_charge`, `intraday_mark_charge`, `blackout_adjustment` and `set_charge`. They
+hold no parameter: FICC's are confidential and the caller brings them. Full repricing and the charges of a whole margin
+portfolio are `rulesets.ficc_gsd`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from math import isfinite, sqrt
 from numbers import Integral, Real
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from crossmargin.curves import FloatArray
-from crossmargin.errors import InputError, NumericalError, Problem, Problems
-from crossmargin.results import Line, largest, not_modelled, scaled
+from crossmargin.errors import InputError, NumericalError, Problem, Problems, suggestion
+from crossmargin.results import Line, largest, not_modelled, scaled, total
 
 _ROUNDING = 1e-12  # relative to the squared amounts: a quadratic form this little below zero is zero
 
@@ -279,10 +282,141 @@ def backtesting_charge(deficiencies: ArrayLike, observations: int, *, coverage_t
     with problems.collecting():
         coverage(found.size, observations)
     problems.raise_if_any()
-    too_many = Fraction(found.size, observations) > 1 - Fraction(str(coverage_target))
-    charge = float(np.sort(found)[-rank]) if too_many and found.size >= rank else 0.0
+    enough = covers(found.size, observations, coverage_target)
+    charge = 0.0 if enough or found.size < rank else float(np.sort(found)[-rank])
     note = f"coverage {coverage(found.size, observations):.4%} of {observations} days"
     return Line("backtesting_charge", charge, note=note)
+
+
+def covers(n_deficiencies: int, observations: int, target: float) -> bool:
+    """Whether the coverage of a look-back reaches a target; exactly the target is enough, whatever its float.
+
+    Examples
+    --------
+    >>> covers(3, 300, 0.99), covers(4, 300, 0.99)
+    (True, False)
+    """
+    return Fraction(n_deficiencies, observations) <= 1 - Fraction(str(target))
+
+
+def intraday_mark_charge(
+    pnl: float, var_charge: float, *, least: float, share: float, covered: bool | None = None
+) -> Line:
+    """Return the Intraday Mark-to-Market Charge: the loss since the last mark where it is large, else 0 (USD).
+
+    Parameters
+    ----------
+    pnl : float
+        Of the margin portfolio from the last mark to now, gain > 0.
+    var_charge : float
+        VaR Charge in force, >= 0.
+    least, share : float
+        The loss counts from this amount on, USD, and from this share of the VaR Charge on, both >= 0.
+    covered : bool, optional
+        Whether the portfolio's backtesting coverage reaches its target, which spares it the charge. None is not known,
+        and spares nothing.
+
+    Raises
+    ------
+    InputError
+        Amounts that are not finite or, but for `pnl`, negative.
+
+    References
+    ----------
+    SR-FICC-2026-002 names the charge. Triggers as FICC quotes them for its mortgage division, $1 million, 30 per cent
+    of the VaR Charge and coverage below 99 per cent; that this division has the same, and asks all three, is recalled.
+
+    Examples
+    --------
+    >>> intraday_mark_charge(-3e6, 8e6, least=1e6, share=0.30).amount
+    3000000.0
+    >>> intraday_mark_charge(-3e6, 12e6, least=1e6, share=0.30).amount
+    0.0
+    """
+    problems = Problems()
+    _check_amount(problems, pnl, "pnl", signed=True)
+    for name, value in (("var_charge", var_charge), ("least", least), ("share", share)):
+        _check_amount(problems, value, name)
+    problems.raise_if_any()
+    loss = max(0.0, -pnl)
+    counts = loss >= least and loss >= share * var_charge and not covered
+    known = "coverage not known" if covered is None else f"coverage {'reached' if covered else 'missed'}"
+    note = f"counts from {least:,.0f} and from {share:.0%} of {var_charge:,.0f}; {known}"
+    return scaled("intraday_mark_to_market", float(counts), Line("loss since the last mark", loss), note=note)
+
+
+def blackout_adjustment(pools: Iterable[Mapping[str, Any]]) -> Line:
+    """Return the Blackout Period Exposure Adjustment: what mortgage pools are expected to pay down (USD, either sign).
+
+    Parameters
+    ----------
+    pools : iterable of mapping
+        `pool` (its name), `face` pledged in repo, USD, > 0 for who borrows cash against it and < 0 for who lends, and
+        `paydown`, the share of it expected to be repaid before the new pool factor is known, in [0, 1].
+
+    Raises
+    ------
+    InputError
+        Every field that is missing, unknown or out of range.
+
+    References
+    ----------
+    SR-FICC-2026-002 names the adjustment; the mechanics, paydown rates on pledged pools, charged to the borrower and
+    credited to the lender, are recalled.
+
+    Examples
+    --------
+    >>> blackout_adjustment([{"pool": "FN 30y", "face": 200e6, "paydown": 0.02}]).amount
+    4000000.0
+    """
+    problems, lines = Problems(), []
+    for number, row in enumerate(pools, start=1):
+        where = f"pool {number}"
+        _check_fields(problems, row, ("pool", "face", "paydown"), where)
+        face, share = row.get("face", 0.0), row.get("paydown", 0.0)
+        _check_amount(problems, face, f"{where}, 'face'", signed=True)
+        if not _is_number(share) or not 0.0 <= share <= 1.0:
+            problems.add(f"{share!r} lies outside [0, 1].", where=f"{where}, 'paydown'")
+        elif _is_number(face):
+            lines.append(scaled(str(row.get("pool", number)), share, Line("face pledged", face)))
+    problems.raise_if_any()
+    return total("blackout_period_exposure", lines)
+
+
+def set_charge(name: str, rows: Iterable[Mapping[str, Any]], var_charge: Line) -> Line:
+    """Return a charge that FICC sets case by case: amounts, and shares of the VaR Charge, added (USD).
+
+    Parameters
+    ----------
+    name : str
+        Of the charge.
+    rows : iterable of mapping
+        Each with `amount` (USD) or `share` (of the VaR Charge), both >= 0, or both.
+    var_charge : Line
+
+    Raises
+    ------
+    InputError
+        Every row without a figure, or with one that is negative or not finite.
+
+    Examples
+    --------
+    >>> rows = [{"amount": 5e5}, {"share": 0.1}]
+    >>> set_charge("volatility_event_charge", rows, Line("var_charge", 4e6)).amount
+    900000.0
+    """
+    problems, lines = Problems(), []
+    for number, row in enumerate(rows, start=1):
+        where = f"{name}, row {number}"
+        if not {"amount", "share"} & set(row):
+            problems.add("has neither amount nor share.", where=where, fix="Give USD, or a share of the VaR Charge.")
+        amount, share = row.get("amount", 0.0), row.get("share", 0.0)
+        good = [_check_amount(problems, value, where) for value in (amount, share)]
+        if all(good):
+            lines += [Line("amount set", amount)] * ("amount" in row)
+            lines += [scaled("share of the VaR Charge", share, var_charge)] * ("share" in row)
+    problems.raise_if_any()
+    return total(name, lines)
 
 
 def _check_correlation(amounts: FloatArray, matrix: FloatArray, problems: Problems) -> None:
@@ -306,6 +440,22 @@ def _numbers(values: ArrayLike, where: str, problems: Problems) -> FloatArray:
     if bad := int((~np.isfinite(array)).sum()):
         problems.add(f"{bad} are not finite.", where=where, fix="Fill or drop them by a stated rule.")
     return array
+
+
+def _check_fields(problems: Problems, row: Mapping[str, Any], fields: tuple[str, ...], where: str) -> None:
+    for name in fields:
+        if name not in row:
+            problems.add(f"{name!r} is missing.", where=where, fix=f"Give {', '.join(fields)}.")
+    for name in row:
+        if name not in fields:
+            problems.add(f"unknown {name!r}.", where=where, fix=suggestion(str(name), fields))
+
+
+def _check_amount(problems: Problems, value: Any, where: str, *, signed: bool = False) -> bool:
+    good = _is_number(value) and (signed or value >= 0.0)
+    if not good:
+        problems.add(f"{value!r} is {'' if signed else 'negative or '}not finite.", where=where)
+    return good
 
 
 def _is_number(value: object) -> bool:

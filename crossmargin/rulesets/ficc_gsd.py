@@ -3,16 +3,17 @@
 Models the VaR Charge: 99 % three-day historical simulation by full repricing of every cash flow, the haircut method
 for securities within a year of maturity and those the library has no pricing for (TIPS, FRN), and the percentage
 floor. Beside the simulation stands what a model of key-rate sensitivities would say. Charges that look at a member's
-own record (backtesting deficiencies, earlier VaR Charges, capital) are calculated for the members whose record is
-overlaid as `member_records`, and stand as lines that are not modelled for all others. A repo on a security of the
-haircut method takes that method too, and its interest is then not at risk here. FICC's own calibration is confidential:
-see the grades in `ficc_gsd.toml`.
+own record (backtesting deficiencies, earlier VaR Charges, capital, the intraday mark, pledged mortgage pools) are
+calculated for the members whose record is overlaid as `member_records`, what FICC sets case by case as
+`set_charges`, and stand as lines that are not modelled for all others; `intraday_pnl` gives the mark. A repo on a
+security of the haircut method takes that method too, and its interest is then not at risk here; before it has started
+it moves no face, and a line says so. FICC's own calibration is confidential: see the grades in `ficc_gsd.toml`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, timedelta
 from typing import Any
 
@@ -20,14 +21,20 @@ import numpy as np
 from attrs import evolve
 
 from crossmargin.columns import FloatArray
+from crossmargin.errors import InputError, Problem, Problems, suggestion
 from crossmargin.ficc_charges import (
     backtesting_charge,
+    blackout_adjustment,
     charge_increases,
+    covers,
+    intraday_mark_charge,
     portfolio_differential,
     sensitivity_pnl,
+    set_charge,
 )
 from crossmargin.historical_var import combiner, legs
 from crossmargin.key_rates import BASIS_POINT, key_rates
+from crossmargin.market import Market
 from crossmargin.methodology import (
     Inputs,
     haircut_charge,
@@ -36,21 +43,24 @@ from crossmargin.methodology import (
     unmodelled,
 )
 from crossmargin.parameters import Reader
+from crossmargin.pnl import revalue
 from crossmargin.portfolio import Pool, Position
-from crossmargin.products.calendars import holidays, next_business_day
+from crossmargin.products.calendars import holidays, is_business_day, next_business_day
 from crossmargin.products.treasuries import TREASURY_SECURITIES, Repo, ReverseRepo, TreasurySecurity, years_between
 from crossmargin.results import Line, largest, not_modelled, scaled, total
-from crossmargin.scenarios import ScenarioSpec
+from crossmargin.scenarios import ScenarioSpec, grid_scenarios
 
 HAIRCUT_KINDS = frozenset({"tips", "treasury_frn"})  # no pricing model here, as no vendor analytics at FICC
 OTHER_CHARGES = {
-    "blackout_period_exposure": "applies to GCF and mortgage pools only; pool factors are not modelled",
-    "intraday_mark_to_market": "needs intraday prices; triggers of this division are not public",
+    "blackout_period_exposure": "for mortgage pools pledged in repo: overlay member_records with blackout_pools",
+    "intraday_mark_to_market": "needs intraday prices: overlay member_records with intraday_pnl",
     "margin_liquidity_adjustment": "asset-group tables and market-impact parameters are confidential: overlay them",
-    "volatility_event_charge": "set by FICC case by case",
-    "special_charge": "set by FICC case by case",
+    "volatility_event_charge": "set by FICC case by case: overlay set_charges",
+    "special_charge": "set by FICC case by case: overlay set_charges",
 }
-_NO_RECORD = "needs the member's own record: overlay member_records"
+SET_CHARGES = ("volatility_event_charge", "special_charge")
+_NO_RECORD = "needs the member's own record: overlay member_records with {}"
+_NO_FACE = "a repo that has not started moves no face, and its interest is not at risk under the haircut method"
 
 
 def scenarios(p: Reader) -> tuple[ScenarioSpec, ...]:
@@ -61,10 +71,41 @@ def scenarios(p: Reader) -> tuple[ScenarioSpec, ...]:
 def requirement(pool: Pool, inputs: Inputs, p: Reader) -> Line:
     """Return the Required Fund Deposit, or the Segregated Customer Margin Requirement, of one margin portfolio."""
     charge = var_charge(pool, inputs, p)
-    liquidity = _liquidity_adjustment(pool, inputs, p)
-    unknown = [not_modelled(name, why) for name, why in OTHER_CHARGES.items() if name != liquidity.name]
-    charges = [_holiday_charge(charge, inputs.as_of, p), liquidity, *_of_record(pool, charge, p), *unknown]
+    charges = [
+        _holiday_charge(charge, inputs.as_of, p),
+        _liquidity_adjustment(pool, inputs, p),
+        *_of_record(pool, charge, p),
+        _blackout(pool, inputs.as_of, p),
+        *_as_set(pool, charge, p),
+    ]
     return total("ficc_gsd requirement", [charge, total("other charges", charges)])
+
+
+def intraday_pnl(positions: Iterable[Position], *, last: Market, now: Market) -> float:
+    """Return what positions gained from the last mark to now, USD, gain > 0: the `intraday_pnl` of a member's record.
+
+    Parameters
+    ----------
+    positions : iterable of Position
+        Of one margin portfolio.
+    last, now : Market
+        The market of the last mark and the intraday one, of one date: curves, and observed prices where they have any.
+
+    Raises
+    ------
+    InputError
+        Markets of different dates; products that a market cannot price.
+    """
+    if last.as_of != now.as_of:
+        fix = "Give the market of the last mark the date of the intraday one."
+        raise InputError([Problem(f"{last.as_of} and {now.as_of} are two dates.", "intraday_pnl", fix)])
+    held = tuple(positions)
+    products, still = [position.product for position in held], grid_scenarios((), [0.0])
+    before, after = (revalue(products, market, still) for market in (last, now)) if held else (None, None)
+    if before is None or after is None:
+        return 0.0
+    gains = dict(zip(after.products, after.base + after.basis - before.base - before.basis, strict=True))
+    return math.fsum(position.quantity * float(gains[position.product]) for position in held)
 
 
 def var_charge(pool: Pool, inputs: Inputs, p: Reader) -> Line:
@@ -75,7 +116,8 @@ def var_charge(pool: Pool, inputs: Inputs, p: Reader) -> Line:
     proxy = _record(pool, p).get("margin_proxy")
     reads = p.taken()
     if proxy is None:
-        model = total("model", [*_simulated(priced, inputs, p), _haircuts(others, inputs, p)], reads=reads)
+        haircuts = [_haircuts(others, inputs, p), *unmodelled(_without_face(others, inputs.as_of), _NO_FACE)]
+        model = total("model", [*_simulated(priced, inputs, p), *haircuts], reads=reads)
     else:
         model = Line("margin_proxy", proxy, reads=reads)
     minimum = not_modelled("minimum_margin_amount", "its formula stands in a confidential exhibit (89 FR 18981)")
@@ -119,6 +161,15 @@ def _haircuts(positions: list[Position], inputs: Inputs, p: Reader) -> Line:
     return haircut_charge("haircut_charge", exposures, table, as_of=inputs.as_of, reads=p.taken())
 
 
+def _without_face(positions: Iterable[Position], as_of: date) -> list[Position]:
+    """Return the repos both of whose legs are still to come: they net to no face, and to no haircut."""
+    return [
+        position
+        for position in positions
+        if isinstance(position.product, Repo | ReverseRepo) and position.quantity and position.product.start > as_of
+    ]
+
+
 def _takes_haircut(position: Position, as_of: date, p: Reader) -> bool:
     """Whether a security, or a repo by its collateral, takes the haircut method: one security, one method."""
     product = position.product
@@ -141,11 +192,12 @@ def _gross_haircut(security: TreasurySecurity, face: float, as_of: date, p: Read
 
 def _record(pool: Pool, p: Reader) -> Mapping[str, Any]:
     """Return what is overlaid of the member's own record for this margin portfolio, {} when nothing."""
-    for row in p.member_records:
-        same_class = row.get("account_class", pool.account_class) == pool.account_class
-        if row["owner"] == pool.owner and row.get("firm", pool.firm) == pool.firm and same_class:
-            return dict(row)
-    return {}
+    return next((row for row in p.member_records if row["owner"] == pool.owner and _is_of(row, pool)), {})
+
+
+def _is_of(row: Mapping[str, Any], pool: Pool) -> bool:
+    """Whether an overlaid row is about a margin portfolio: where it names no owner, firm or class it is for all."""
+    return all(row.get(name, getattr(pool, name)) == getattr(pool, name) for name in ("owner", "firm", "account_class"))
 
 
 def _of_record(pool: Pool, charge: Line, p: Reader) -> list[Line]:
@@ -159,7 +211,9 @@ def _of_record(pool: Pool, charge: Line, p: Reader) -> list[Line]:
     """
     record = _record(pool, p)
     return [
-        evolve(made(record, charge, p), reads=p.taken()) if needed in record else not_modelled(name, _NO_RECORD)
+        evolve(made(record, charge, p), reads=p.taken())
+        if needed in record
+        else not_modelled(name, OTHER_CHARGES.get(name, _NO_RECORD.format(needed)))
         for name, needed, made in _OF_RECORD
     ]
 
@@ -184,11 +238,47 @@ def _supplemental(record: Mapping[str, Any], charge: Line, _: Reader) -> Line:
     return _beyond("intraday_supplemental", Line("VaR Charge at noon", record["noon_var_charge"]), charge)
 
 
+def _intraday_mark(record: Mapping[str, Any], charge: Line, p: Reader) -> Line:
+    covered = None
+    if {"deficiencies", "backtest_days"} <= set(record):
+        covered = covers(len(record["deficiencies"]), record["backtest_days"], p.backtest_coverage_target)
+    least, share = p.intraday_mark_minimum, p.intraday_mark_share
+    return intraday_mark_charge(record["intraday_pnl"], charge.value, least=least, share=share, covered=covered)
+
+
+def _blackout(pool: Pool, as_of: date, p: Reader) -> Line:
+    """Return the Blackout Period Exposure Adjustment of the pools told, which counts early in the month only."""
+    name, pools = "blackout_period_exposure", _record(pool, p).get("blackout_pools")
+    if pools is None:
+        return not_modelled(name, OTHER_CHARGES[name])
+    day = sum(is_business_day(as_of.replace(day=day)) for day in range(1, as_of.day + 1))
+    counts = p.blackout_first_business_day <= day <= p.blackout_last_business_day
+    exposure = evolve(blackout_adjustment(pools), name="expected paydowns")
+    return scaled(name, float(counts), exposure, reads=p.taken(), note=f"business day {day} of the month")
+
+
+def _as_set(pool: Pool, charge: Line, p: Reader) -> list[Line]:
+    """Return the charges that FICC sets case by case, each as a gap until it is told."""
+    rows, problems = p.set_charges, Problems()
+    for row in rows:
+        if row.get("charge") not in SET_CHARGES:
+            fix = suggestion(str(row.get("charge")), SET_CHARGES)
+            problems.add(f"unknown charge {row.get('charge')!r}.", where="set_charges", fix=fix)
+    problems.raise_if_any()
+    reads, lines = p.taken(), []
+    for name in SET_CHARGES:
+        told = [row for row in rows if row["charge"] == name and _is_of(row, pool)]
+        made = evolve(set_charge(name, told, _again(charge)), reads=reads)
+        lines.append(made if told else not_modelled(name, OTHER_CHARGES[name]))
+    return lines
+
+
 _OF_RECORD = (
     ("portfolio_differential", "cycle_var_charges", _differential),
     ("backtesting_charge", "deficiencies", _backtesting),
     ("excess_capital_premium", "capital", _capital_premium),
     ("intraday_supplemental", "noon_var_charge", _supplemental),
+    ("intraday_mark_to_market", "intraday_pnl", _intraday_mark),
 )
 
 

@@ -3,8 +3,7 @@
 Price and volatility scan ranges, calendar charges and credits are our calibration, dated in `span.toml`; the algorithm
 is `crossmargin.span`. Options are European in Black's model, valued at their observed price where the market has one.
 A position whose contract has no scan range, or whose option has no price or volatility, is a line that is not modelled.
-Customers are margined at the initial level of their account type. Overlaid with a firm's account type, multiplier or
-minimum, the figure is what the firm asks of the customer and no longer what the clearing house asks of the firm.
+The figure is what the clearing house asks, of members and hedgers; the initial level of speculators is a house term.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from crossmargin.portfolio import Pool, Position
 from crossmargin.pricing.shares import share_price
 from crossmargin.products.futures import IndexFuture, ShortRateFuture, TreasuryFuture, contract_spec
 from crossmargin.products.options import FutureOption
-from crossmargin.results import Line, largest, not_modelled, scaled, total
+from crossmargin.results import Line, not_modelled, total
 from crossmargin.scenarios import ScenarioSpec, grid_scenarios
 from crossmargin.span.arrays import (
     OptionTerms,
@@ -82,16 +81,17 @@ def scenarios(p: Reader) -> tuple[ScenarioSpec, ...]:  # noqa: ARG001 - the sign
 
 
 def requirement(pool: Pool, inputs: Inputs, p: Reader) -> Line:
-    """Return the initial requirement of one pool of futures and options on futures, USD, with the house overlay.
+    """Return the requirement of one pool of futures and options on futures, USD.
 
     References
     ----------
-    CME Group, public SPAN documentation; account types and the 110 % of speculators as in the exchange's files.
+    CME Group, public SPAN documentation. In the exchange's files initial and maintenance level are one for members and
+    hedgers.
     """
     portfolio, gaps = span_portfolio(pool, inputs, p)
-    initial = span_requirement(portfolio).initial
+    asked = span_requirement(portfolio).maintenance
     lines = [not_modelled(f"{gap.position.id}: {gap.position.product.symbol}", gap.why) for gap in gaps]
-    return total("span requirement", [_overlaid(initial, pool, p), *lines], reads=p.taken())
+    return total("span requirement", [asked, *lines], reads=p.taken())
 
 
 def span_portfolio(pool: Pool, inputs: Inputs, p: Reader) -> tuple[SpanPortfolio, tuple[Gap, ...]]:
@@ -119,22 +119,8 @@ def span_portfolio(pool: Pool, inputs: Inputs, p: Reader) -> tuple[SpanPortfolio
             code = _row(product, arrays)["combined_commodity"]
             holdings.setdefault(code, []).append(Holding(contract, position.quantity))
     commodities = [_commodity(code, held, arrays, p) for code, held in holdings.items()]
-    portfolio = SpanPortfolio(
-        commodities=commodities,
-        inter_spreads=[_spread(row) for row in p.inter_spreads],
-        account_type=p.house_account_type if pool.account_class.origin == "house" else p.customer_account_type,
-    )
-    return portfolio, tuple(gaps)
-
-
-def _overlaid(initial: Line, pool: Pool, p: Reader) -> Line:
-    """Return the requirement with what a firm asks of customers on top; a house pool's as it stands."""
-    if pool.account_class.origin == "house":
-        return initial
-    asked = scaled("with the customer multiplier", p.customer_multiplier, initial)
-    if not pool.positions:
-        return asked
-    return largest("customer requirement", [asked, Line("customer minimum", p.customer_minimum)])
+    spreads = [_spread(row) for row in p.inter_spreads]
+    return SpanPortfolio(commodities=commodities, inter_spreads=spreads), tuple(gaps)
 
 
 def _arrays(market: Market, p: Reader) -> _Arrays:
@@ -249,7 +235,6 @@ def _commodity(code: str, held: Iterable[Holding], arrays: _Arrays, p: Reader) -
         price_risk_method=p.price_risk_method,
         nearest_month_price_scan_range=row["price_scan_range"],
         nearest_month_delta_scaling_factor=row["delta_scaling_factor"],
-        initial_ratios={each["account_type"]: each["ratio"] for each in p.initial_ratios},
     )
 
 

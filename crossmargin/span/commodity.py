@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, get_args
+from typing import get_args
 
 from attrs import field, frozen
 
 from crossmargin.errors import InputError, Problem, Problems
-from crossmargin.results import Line, largest, not_modelled, scaled, total
+from crossmargin.results import Line, largest, not_modelled, product, scaled, total
 from crossmargin.span.portfolio import (
+    CalendarSpread,
     CombinedCommodity,
     Holding,
     ScanSpread,
@@ -28,6 +29,7 @@ from crossmargin.span.scanning import ScanRisk, merged, net_delta, pooled_losses
 from crossmargin.span.spreads import DeltaLedger, Formed, form_calendar_spreads, merged_losses
 
 COUNT = "1"  # unit of deltas, contracts and numbers of spreads
+NO_MONTHS = "{:g} spreads are counted by the month, and how many months one counts is not said: give its `months`"
 
 
 @frozen(kw_only=True, eq=False)
@@ -62,18 +64,19 @@ class Unit:
 def unit(commodity: CombinedCommodity, *, gross: bool = False) -> Unit:
     """Return a combined commodity scanned and charged by itself; `gross` margins every holding one by one."""
     holdings = _counted(commodity, gross=gross)
-    ledger = DeltaLedger(_months(holdings, gross=gross))
-    calendar = [] if gross else _calendar_lines(commodity, ledger)
-    spots = [_spot_line(spot, ledger, commodity.currency) for spot in commodity.spot_months]
     risk, line = _gross_scan(commodity, holdings) if gross else _scan(commodity, holdings)
     net = _net_delta(holdings)
+    price_risk = None if gross else _price_risk(commodity, risk, net)
+    ledger = DeltaLedger(_months(holdings, gross=gross))
+    calendar = [] if gross else _calendar_lines(commodity, ledger, price_risk)
+    spots = [_spot_line(spot, ledger, commodity.currency) for spot in commodity.spot_months]
     return Unit(
         code=commodity.code,
         members=(commodity,),
         losses=_losses(holdings),
         scan=risk,
         net_delta=net,
-        price_risk=None if gross else _price_risk(commodity, risk, net),
+        price_risk=price_risk,
         tier_price_risk={} if gross else _tier_price_risks(commodity, holdings),
         held=ledger.held,
         remaining=ledger.remaining,
@@ -159,18 +162,49 @@ def spot_charge(month: SpotMonth, consumed: float, remaining: float, *, unit: st
     return total(f"spot month {month.month}", parts, unit=unit)
 
 
-def calendar_charges(formed: Iterable[Formed[Any]], *, unit: str = "USD") -> list[Line]:
-    """Return a line for each calendar spread that came about; a method other than a flat charge is not modelled."""
-    lines = []
-    for spread, count in ((each.spread, each.count) for each in formed if each.count):
-        legs = ", ".join(f"{leg.side} {leg.ratio:g} x {leg.on}" for leg in spread.legs)
-        name = f"calendar spread {spread.priority} ({legs})"
-        if spread.method == "flat":
-            lines.append(scaled(name, spread.charge, Line("spreads formed", count, unit=COUNT), unit=unit))
-        else:
-            why = f"charge method {spread.method!r} of {count:g} calendar spreads is not modelled"
-            lines.append(not_modelled(name, why, unit=unit))
-    return lines
+def calendar_charges(
+    formed: Iterable[Formed[CalendarSpread]], *, price_risk: float | None = None, unit: str = "USD"
+) -> list[Line]:
+    """Return a line for each calendar spread that came about.
+
+    Parameters
+    ----------
+    formed : iterable of Formed
+    price_risk : float, optional
+        Weighted futures price risk of the commodity, money per delta; None where no net delta is left to spread it
+        over, which leaves charges by price risk without a basis: a gap.
+
+    References
+    ----------
+    CME Group, public SPAN documentation, charge methods flat, per month per spread, and weighted price risk. That the
+    last is taken on every leg is inferred from the credits between commodities.
+
+    Examples
+    --------
+    >>> from crossmargin.span.portfolio import CalendarSpread, Leg
+    >>> pair = CalendarSpread(1, 20.0, [Leg(202609, 1, "A"), Leg(202612, 1, "B")], method="price_risk")
+    >>> calendar_charges([Formed(pair, 3.0)], price_risk=1000.0)[0].amount
+    1200.0
+    """
+    return [_calendar_charge(each.spread, each.count, price_risk, unit) for each in formed if each.count]
+
+
+def _calendar_charge(spread: CalendarSpread, count: float, price_risk: float | None, unit: str) -> Line:
+    legs = ", ".join(f"{leg.side} {leg.ratio:g} x {leg.on}" for leg in spread.legs)
+    name, spreads = f"calendar spread {spread.priority} ({legs})", Line("spreads formed", count, unit=COUNT)
+    if spread.method == "flat":
+        return scaled(name, spread.charge, spreads, unit=unit)
+    if spread.method == "per_month":
+        if spread.months is None:
+            return not_modelled(name, NO_MONTHS.format(count), unit=unit)
+        return product(
+            name, [spreads, Line("months of one", spread.months, unit=COUNT)], factor=spread.charge, unit=unit
+        )
+    if price_risk is None:
+        return not_modelled(name, f"no net delta gives {count:g} calendar spreads a price risk of one delta", unit=unit)
+    deltas = Line("deltas of one", math.fsum(leg.ratio for leg in spread.legs), unit=COUNT)
+    risk = Line("weighted futures price risk", max(0.0, price_risk), unit=unit)
+    return product(name, [spreads, deltas, risk], factor=spread.charge / 100, unit=unit)
 
 
 # ----------------------------------------------------------------------------------------------- holdings and deltas
@@ -285,10 +319,10 @@ def _tier_price_risks(commodity: CombinedCommodity, holdings: Sequence[Holding])
 # -------------------------------------------------------------------------------------------- charges, minimum, value
 
 
-def _calendar_lines(commodity: CombinedCommodity, ledger: DeltaLedger[int]) -> list[Line]:
+def _calendar_lines(commodity: CombinedCommodity, ledger: DeltaLedger[int], price_risk: float | None) -> list[Line]:
     series = form_calendar_spreads(ledger, commodity.series_spreads)
     tiers = form_calendar_spreads(ledger, commodity.tier_spreads, commodity.tiers)
-    return calendar_charges([*series, *tiers], unit=commodity.currency)
+    return calendar_charges([*series, *tiers], price_risk=price_risk, unit=commodity.currency)
 
 
 def _spot_line(spot: SpotMonth, ledger: DeltaLedger[int], currency: str) -> Line:

@@ -157,34 +157,45 @@ class Leg:
 
 @frozen
 class CalendarSpread:
-    """A spread inside a combined commodity: `charge` money for each spread formed, lowest `priority` first."""
+    """A spread inside a combined commodity, lowest `priority` first.
+
+    `charge` is money for each spread formed (flat), the same for each of the `months` that a spread counts (per_month:
+    files do not say how many, None leaves a gap), or per cent of the price risk of each delta used (price_risk).
+    """
 
     priority: int
     charge: float
     legs: tuple[Leg, ...] = field(converter=as_tuple)
     method: ChargeMethod = field(default="flat", kw_only=True)
+    months: int | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         problems, where = Problems(), f"calendar spread of priority {self.priority}"
         check_number(problems, self.charge, f"{where}, charge", least=0.0)
         check_name(problems, self.method, f"{where}, method", get_args(ChargeMethod))
+        _check_months(problems, self.months, where)
         check_legs(problems, self.legs, where)
         problems.raise_if_any()
 
 
 @frozen
 class InterSpread:
-    """A delta-based spread between combined commodities: `credit_rate_pct` per cent of each leg's price risk."""
+    """A delta-based spread between combined commodities: `credit_rate_pct` per cent of each leg's price risk.
+
+    Under the methods flat and per_month the rate is money for each spread formed, and for each of its `months`.
+    """
 
     priority: int
     credit_rate_pct: float
     legs: tuple[Leg, ...] = field(converter=as_tuple)
     method: CreditMethod = field(default="price_risk", kw_only=True)
+    months: int | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         problems, where = Problems(), f"inter-commodity spread of priority {self.priority}"
         check_number(problems, self.credit_rate_pct, f"{where}, credit_rate_pct", least=0.0)
         check_name(problems, self.method, f"{where}, method", get_args(CreditMethod))
+        _check_months(problems, self.months, where)
         check_legs(problems, self.legs, where)
         problems.raise_if_any()
 
@@ -397,6 +408,11 @@ def check_legs(problems: Problems, legs: tuple[Leg, ...], where: str) -> None:
     """Note a spread with fewer than two legs."""
     if len(legs) < 2:
         problems.add(f"{len(legs)} legs.", where=where, fix="A spread has two legs at least.")
+
+
+def _check_months(problems: Problems, months: int | None, where: str) -> None:
+    if months is not None:
+        check_count(problems, months, f"{where}, months", least=1)
 
 
 def _check_unique(problems: Problems, codes: Iterable[str], what: str) -> None:

@@ -9,15 +9,19 @@ is not public: here the legs' own calendar and spot charges stay. The records it
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import TypeAlias
 
 from attrs import frozen
 
 from crossmargin.results import Line, largest, not_modelled, product, scaled, total
-from crossmargin.span.commodity import COUNT, Unit, unit, with_merged
+from crossmargin.span.commodity import COUNT, NO_MONTHS, Unit, unit, with_merged
 from crossmargin.span.portfolio import InterSpread, Leg, SpanPortfolio
 from crossmargin.span.scanning import ScanRisk
 from crossmargin.span.spreads import DeltaLedger, Formed, Part, form_inter_spreads, part_of
+
+_Shares: TypeAlias = Callable[[InterSpread, Leg], float | None]
 
 
 @frozen(kw_only=True)
@@ -100,7 +104,8 @@ def span_requirement(portfolio: SpanPortfolio) -> SpanResult:
         for spread in sorted(portfolio.scan_spreads, key=lambda spread: spread.priority):
             units = with_merged(units, spread)
     inter, exchange = _spreads_between(units, portfolio)
-    risks = [_commodity_risk(each, inter, exchange) for each in units]
+    shares = partial(_share, price_risks(units), {each.code: each.currency for each in units})
+    risks = [_commodity_risk(each, inter, exchange, shares) for each in units]
     owed = [(each, risk) for each, risk in zip(units, risks, strict=True) if not each.members[0].away]
     return SpanResult(
         maintenance=_owed("maintenance", "adjustment_factors", owed, portfolio=portfolio),
@@ -138,24 +143,47 @@ def requirement_line(name: str, risks: Sequence[Line], net_option_value: Line) -
     return largest(name, [net, Line("nothing below zero", 0.0, unit=currency)], unit=currency)
 
 
-def credit_line(leg: Leg, formed: Formed[InterSpread], price_risk: float, *, unit: str = "USD") -> Line:
-    """Return what a delta-based spread credits to one of its legs: never positive; flat credits are not modelled.
+def credit_line(
+    leg: Leg, formed: Formed[InterSpread], price_risk: float, *, share: float | None = None, unit: str = "USD"
+) -> Line:
+    """Return what a delta-based spread credits to one of its legs: never positive.
+
+    Parameters
+    ----------
+    leg : Leg
+    formed : Formed
+    price_risk : float
+        Weighted futures price risk of the leg, money per delta.
+    share : float, optional
+        Part of a flat credit that this leg takes; None where the legs are in different currencies: a gap.
 
     References
     ----------
-    CME Group, public SPAN documentation, inter-commodity spread credits by weighted futures price risk.
+    CME Group, public SPAN documentation, inter-commodity spread credits by weighted futures price risk, flat, and per
+    month per spread.
     """
     spread, count = formed.spread, formed.count
-    name = f"spread {spread.priority} at {spread.credit_rate_pct:g} per cent"
+    spreads = Line("spreads formed", count, unit=COUNT)
     if spread.method != "price_risk":
-        why = f"credit method {spread.method!r} of {count:g} spreads is not modelled"
-        return not_modelled(name, why, unit=unit)
+        return _flat_credit(spread, spreads, share, unit)
     parts = [
-        Line("spreads formed", count, unit=COUNT),
+        spreads,
         Line("deltas a spread", leg.ratio, unit=COUNT),
         Line("weighted futures price risk", price_risk, unit=unit),
     ]
+    name = f"spread {spread.priority} at {spread.credit_rate_pct:g} per cent"
     return product(name, parts, factor=-spread.credit_rate_pct / 100, unit=unit)
+
+
+def _flat_credit(spread: InterSpread, spreads: Line, share: float | None, unit: str) -> Line:
+    name = f"spread {spread.priority} at {spread.credit_rate_pct:g} each"
+    if spread.method == "per_month" and spread.months is None:
+        return not_modelled(name, NO_MONTHS.format(spreads.value), unit=unit)
+    if share is None:
+        return not_modelled(name, "its legs are in different currencies, and an amount has but one", unit=unit)
+    months = [] if spread.method == "flat" else [Line("months of one", spread.months, unit=COUNT)]
+    parts = [spreads, *months, Line("share of this leg", share, unit=COUNT)]
+    return product(name, parts, factor=-spread.credit_rate_pct, unit=unit)
 
 
 def _spreads_between(
@@ -185,16 +213,29 @@ def price_risks(units: Iterable[Unit]) -> dict[Part, float | None]:
     return found
 
 
+def _share(
+    risks: Mapping[Part, float | None], currencies: Mapping[str, str], spread: InterSpread, leg: Leg
+) -> float | None:
+    """Return the part of a flat credit that a leg takes: its part of the price risk that the spread uses up.
+
+    So are credits by price risk shared out; how an exchange shares an amount is not published.
+    """
+    if len({currencies[str(each.on)] for each in spread.legs}) > 1:
+        return None
+    weights = [each.ratio * (risks[part_of(each)] or 0.0) for each in spread.legs]
+    return weights[spread.legs.index(leg)] / math.fsum(weights)
+
+
 def _commodity_risk(
-    each: Unit, inter: Iterable[Formed[InterSpread]], exchange: Iterable[Formed[InterSpread]]
+    each: Unit, inter: Iterable[Formed[InterSpread]], exchange: Iterable[Formed[InterSpread]], shares: _Shares
 ) -> CommodityRisk:
     gaps = [f"{commodity.code}: {gap}" for commodity in each.members for gap in commodity.gaps]
     charges = Charges(
         scan_risk=each.scan_line,
         intra_commodity_charge=each.calendar_line,
         spot_charge=each.spot_line,
-        inter_commodity_credit=_credits("inter-commodity credit", each, inter),
-        inter_exchange_credit=_credits("inter-exchange credit", each, exchange),
+        inter_commodity_credit=_credits("inter-commodity credit", each, inter, shares),
+        inter_exchange_credit=_credits("inter-exchange credit", each, exchange, shares),
         short_option_minimum=each.minimum_line,
         gaps=tuple(not_modelled(gap, "the exchange asks for it; it is not modelled") for gap in gaps),
     )
@@ -210,10 +251,10 @@ def _commodity_risk(
     )
 
 
-def _credits(name: str, each: Unit, formed: Iterable[Formed[InterSpread]]) -> Line:
+def _credits(name: str, each: Unit, formed: Iterable[Formed[InterSpread]], shares: _Shares) -> Line:
     risks = price_risks([each])
     lines = [
-        credit_line(leg, spread, risks[part_of(leg)] or 0.0, unit=each.currency)
+        credit_line(leg, spread, risks[part_of(leg)] or 0.0, share=shares(spread.spread, leg), unit=each.currency)
         for spread in formed
         if spread.count
         for leg in spread.spread.legs

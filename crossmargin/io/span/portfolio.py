@@ -12,13 +12,12 @@ from math import isfinite
 from numbers import Real
 from typing import Any
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from crossmargin.errors import Problems
-from crossmargin.io.span.tables import ContractKey, ProductFamily, SpanFile, find_contract, key_of
+from crossmargin.io.span.combinations import COMBINATIONS, WHOLE_ARRAY, Allocated, allocated, method_of
+from crossmargin.io.span.tables import FINE_ARRAYS, ContractKey, ProductFamily, SpanFile, find_contract, key_of
 from crossmargin.span.portfolio import AccountType, Contract, Holding, SpanPortfolio
-
-_COMBINATIONS = frozenset({"CMB", "OOC"})
 
 
 @frozen
@@ -29,6 +28,14 @@ class _Held:
     row: int
     family: ProductFamily
     quantity: float
+
+
+@frozen
+class _Book:
+    """Holdings by combined commodity, and what of them the calculation lacks."""
+
+    holdings: dict[str, list[Holding]] = field(factory=lambda: defaultdict(list))
+    gaps: dict[str, dict[str, None]] = field(factory=lambda: defaultdict(dict))
 
 
 def span_portfolio(
@@ -63,23 +70,25 @@ def span_portfolio(
 
     Notes
     -----
-    An option on a combination enters its delta in its own month; the file's allocation of it to the legs is not done,
-    and stands as a gap of the commodity. What has no futures month, such as a share or an option on one, enters
-    its delta in the option's month, or in that of the business date.
+    A combination, and an option on one, enters its delta in the months of its legs, in the commodities of these, by the
+    legs of records Z; its array stays whole. Under the methods S and M the file asks more, which is not public, and a
+    gap of the commodity says so; where the legs are not known the delta stays in its own month and the gap says why.
+    What has no futures month, such as a share or an option on one, enters its delta in the option's month, or in
+    that of the business date.
     """
     problems = Problems()
     pairs = holdings.items() if isinstance(holdings, Mapping) else holdings
     held = [found for key, quantity in pairs for found in _found(file, key, quantity, problems)]
-    by_commodity: dict[str, list[tuple[_Held, Holding]]] = defaultdict(list)
+    book = _Book()
     for each in held:
         with problems.collecting():
-            by_commodity[each.family.commodity].append((each, _holding(file, each)))
-    codes = [code for code in by_commodity if code in file.commodities]
+            _enter(file, each, book)
+    codes = [code for code in book.holdings if code in file.commodities]
     currencies = {file.commodities[code].currency for code in codes} - {currency}
     rates = {each: _exchange_rate(file, (each, currency), problems) for each in sorted(currencies)}
     problems.raise_if_any("The holdings cannot be margined by the file")
     return SpanPortfolio(
-        commodities=[_commodity(file, code, by_commodity[code]) for code in codes],
+        commodities=[_commodity(file, code, book) for code in codes],
         inter_spreads=[spread for spread in file.inter_spreads if {leg.on for leg in spread.legs} <= set(codes)],
         scan_spreads=file.scan_spreads,
         account_type=account_type,
@@ -101,7 +110,37 @@ def _found(file: SpanFile, key: ContractKey, quantity: Any, problems: Problems) 
     return found
 
 
-def _holding(file: SpanFile, each: _Held) -> Holding:
+def _enter(file: SpanFile, each: _Held, book: _Book) -> None:
+    """Enter what is held: its array in its own commodity, its delta there too or in the months of its legs."""
+    commodity, contract = each.family.commodity, _contract(file, each)
+    gaps = book.gaps[commodity]
+    if each.family.array_decimals:
+        gaps[FINE_ARRAYS] = None
+    if each.family.product_type in COMBINATIONS:
+        found = allocated(file, each.key)
+        if isinstance(found, str):
+            gaps[f"allocation of combinations to the months of their legs: {found}"] = None
+        else:
+            for part in found:
+                book.holdings[part.commodity].append(Holding(_delta_of(contract, part), each.quantity))
+            contract = evolve(contract, composite_delta=0.0)
+        if (method := method_of(file, each.key)) in WHOLE_ARRAY:
+            gaps[f"split of the arrays of combinations (method {method})"] = None
+    book.holdings[commodity].append(Holding(contract, each.quantity))
+
+
+def _delta_of(contract: Contract, part: Allocated) -> Contract:
+    """Return what a combination brings to the month of one leg: delta and no loss."""
+    return Contract(
+        f"{contract.code}, {part.name}",
+        part.month,
+        [0.0] * len(contract.loss_array),
+        contract.composite_delta * part.weight,
+        delta_scaling_factor=part.delta_scaling,
+    )
+
+
+def _contract(file: SpanFile, each: _Held) -> Contract:
     problems, contracts = Problems(), file.contracts
     for name in ("composite_delta", "delta_scaling"):
         if not isfinite(getattr(contracts, name)[each.row]):
@@ -116,7 +155,7 @@ def _holding(file: SpanFile, each: _Held) -> Holding:
         if not isfinite(value):
             _lacks(problems, each, "price or value factor")
     problems.raise_if_any()
-    contract = Contract(
+    return Contract(
         str(each.key),
         _delta_month(file, each.key),
         contracts.losses[each.row].tolist(),
@@ -125,7 +164,6 @@ def _holding(file: SpanFile, each: _Held) -> Holding:
         right=_right(each.key.right),
         option_value=value,
     )
-    return Holding(contract, each.quantity)
 
 
 def _lacks(problems: Problems, each: _Held, what: str) -> None:
@@ -140,13 +178,10 @@ def _delta_month(file: SpanFile, key: ContractKey) -> int:
     return key.month or key.option_month or file.business_date.year * 100 + file.business_date.month
 
 
-def _commodity(file: SpanFile, code: str, held: list[tuple[_Held, Holding]]) -> Any:
+def _commodity(file: SpanFile, code: str, book: _Book) -> Any:
     """Return the combined commodity with what is held of it."""
     commodity = file.commodities[code]
-    gaps = commodity.gaps
-    if any(each.family.product_type in _COMBINATIONS for each, _ in held):
-        gaps = (*gaps, "allocation of combinations to the months of their legs")
-    return evolve(commodity, holdings=[holding for _, holding in held], gaps=gaps)
+    return evolve(commodity, holdings=book.holdings[code], gaps=(*commodity.gaps, *book.gaps[code]))
 
 
 def _exchange_rate(file: SpanFile, pair: tuple[str, str], problems: Problems) -> float:

@@ -19,7 +19,15 @@ from crossmargin.errors import InputError, Problem, Problems
 from crossmargin.io.span.columns import Columns, Findings, Lines, characters, gather, read_columns
 from crossmargin.io.span.layouts import LAYOUTS
 from crossmargin.io.span.records import LONGEST_LINE, parse_record, prices
-from crossmargin.io.span.tables import Contracts, FloatArray, IntArray, ProductFamily, SpanFile, TextArray
+from crossmargin.io.span.tables import (
+    FINE_ARRAYS,
+    Contracts,
+    FloatArray,
+    IntArray,
+    ProductFamily,
+    SpanFile,
+    TextArray,
+)
 from crossmargin.io.span.terms import Parameters, Terms, put_together
 from crossmargin.market import raise_capped
 
@@ -27,6 +35,7 @@ FORMATS = ("U2", "UP")
 MOST_RECORDS = 300_000  # read line by line; a day of CME has a tenth of them
 
 _BULK = ("81", "82", "B ")
+_FINE = ("83", "84")
 _WIDEST = max(layout.width for layout in LAYOUTS.values())
 _AT_ONCE = 1 << 15  # lines laid side by side; what is short in the file is as wide as the rest there
 _ENOUGH = 50  # problems after which the rest of the file is not read
@@ -233,6 +242,8 @@ def _notes(found: _Found, families: list[ProductFamily], contracts: Contracts) -
     orphans = [each for each in families if not each.commodity]
     if orphans:
         notes.append(f"{len(orphans)} product families belong to no combined commodity.")
+    if fine := sum(found.skipped[code] for code in _FINE):
+        notes.append(f"{fine} records of {FINE_ARRAYS}.")
     return notes
 
 

@@ -23,6 +23,7 @@ FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
 TextArray: TypeAlias = NDArray[np.bytes_]
 
+FINE_ARRAYS = "arrays with decimals in records 83 and 84, whose layout is not public and not read"
 OPTION_TYPES = frozenset({"OOF", "OOP", "OOC", "OOE"})
 
 # Codes of CME products in positional files that are not the ones they trade under.
@@ -73,7 +74,9 @@ class ProductFamily:
     """All contracts of one product and type on an exchange.
 
     `commodity` is the code of its combined commodity, empty when the file puts it in none; `premium_style` says that an
-    option is paid for when bought; `price_decimals` and `alignment` are how the file writes its prices.
+    option is paid for when bought; `price_decimals` and `alignment` are how the file writes its prices;
+    `array_decimals`, where not 0, says that its arrays stand in records 83 and 84; `combination_method` is how the
+    commodity allocates combinations: S (split), D (delta split), M (modified split) or empty.
     """
 
     exchange: str
@@ -85,6 +88,8 @@ class ProductFamily:
     premium_style: bool = True
     price_decimals: int | None = None
     alignment: str = " "
+    array_decimals: int = 0
+    combination_method: str = ""
 
     @property
     def is_option(self) -> bool:
@@ -286,6 +291,8 @@ def _family_rows(file: SpanFile, key: ContractKey) -> IntArray:
     wanted = (key.exchange, key.product, key.product_type)
     if wanted in file.places and len(rows := file.contracts.of_family(file.places[wanted])):
         return rows
+    if wanted in file.places and file.families[file.places[wanted]].array_decimals:
+        raise InputError([Problem(f"{file.name} gives {FINE_ARRAYS}.", str(key), "Take the exchange's XML file.")])
     near = suggestion(" ".join(wanted), {f"{f.exchange} {f.product} {f.product_type}" for f in file.families})
     fix = near if near.startswith("Did") else f"The file has {len(file.families)} product families."
     raise InputError([Problem(f"{file.name} has no contract of this product.", str(key), fix)])

@@ -19,6 +19,7 @@ from crossmargin.io.span.tables import FloatArray, IntArray, ProductFamily
 from crossmargin.span.portfolio import (
     CalendarSpread,
     CombinedCommodity,
+    CreditMethod,
     InterSpread,
     Leg,
     PriceRiskMethod,
@@ -36,7 +37,7 @@ ACCOUNT_TYPES = ("member", "hedger", "speculator")
 
 _NO_CHARGE, _TABLE, _OVERALL, _TIERED, _SCANNING = "01", "10", ("01", "10"), "20", "04"
 _PRICE_RISK: Mapping[int, PriceRiskMethod] = {1: "normal", 2: "scan_range_cap", 3: "scan_range"}
-_FLAT_CREDIT = "F"
+_CREDITS: Mapping[str | None, CreditMethod] = {None: "price_risk", "W": "price_risk", "F": "flat", "P": "per_month"}
 _FLAT_DECIMALS, _RATE_DECIMALS = 2, 4  # a flat credit is an amount, and its digits count two decimals instead of four
 _MAXIMUM = 1
 
@@ -138,7 +139,13 @@ def _families(singles: Mapping[str, list[Numbered]]) -> dict[Key, ProductFamily]
         premium = record["option_style"] != "F"
         for each in record["products"]:
             key = (record["exchange"] or "", each["product"] or "", each["product_type"] or "")
-            family = ProductFamily(*key, record["combined_commodity"] or "", premium_style=premium)
+            family = ProductFamily(
+                *key,
+                record["combined_commodity"] or "",
+                premium_style=premium,
+                array_decimals=each["array_decimals"] or 0,
+                combination_method=record["combination_method"] or "",
+            )
             families.setdefault(key, family)
     for _, record in singles.get("price_conversion", []):
         key = _key(record)
@@ -199,7 +206,7 @@ def _commodity(
     spot = _first(further["spot_and_som"])
     intra = _first(further["tiers_and_ratios"])
     method = _price_risk_method(scan.get("weighted_price_risk_method"), nearest, gaps)
-    _methods(record, (scan, spot, intra), gaps)
+    _methods((scan, spot, intra), gaps)
     charged = intra.get("intra_method") != _NO_CHARGE
     tiers = _tiers(further["tiers_and_ratios"], gaps)
     return CombinedCommodity(
@@ -238,7 +245,7 @@ def _price_risk_method(code: int | None, nearest: object, gaps: list[str]) -> Pr
     return "normal"
 
 
-def _methods(record: Record, further: tuple[Record, Record, Record], gaps: list[str]) -> None:
+def _methods(further: tuple[Record, Record, Record], gaps: list[str]) -> None:
     """Note methods of charging that the calculation does not have."""
     scan, spot, intra = further
     known = {None, _NO_CHARGE, _TABLE}
@@ -249,8 +256,6 @@ def _methods(record: Record, further: tuple[Record, Record, Record], gaps: list[
     ):
         if code not in fine:
             gaps.append(f"{what} {code}")
-    if any(each["array_decimals"] for each in record["products"]):
-        gaps.append("arrays with decimals (records 83 and 84)")
 
 
 def _by_account_type(record: Record, name: str) -> dict[str, float]:
@@ -338,7 +343,9 @@ def _between(numbered: list[Numbered], notes: list[str]) -> tuple[tuple[InterSpr
     scanning: list[ScanSpread] = []
     for number, record in numbered:
         where = f"inter-commodity spread of line {number}"
-        if record["method"] == _SCANNING:
+        if record["credit_type"] not in _CREDITS:
+            notes.append(f"{where}: credit type {record['credit_type']}")
+        elif record["method"] == _SCANNING:
             scanning += built(partial(_scan_spread, record), notes, where)
         elif record["method"] in {None, *_OVERALL, _TIERED}:
             inter += built(partial(_inter_spread, record), notes, where)
@@ -362,10 +369,9 @@ def _legs(record: Record) -> list[Leg]:
 
 
 def _inter_spread(record: Record) -> InterSpread:
-    if record["credit_type"] == _FLAT_CREDIT:
-        amount = record["credit_rate_pct"] * 10 ** (_RATE_DECIMALS - _FLAT_DECIMALS)
-        return InterSpread(needed(record["priority"]), amount, _legs(record), method="flat")
-    return InterSpread(needed(record["priority"]), record["credit_rate_pct"], _legs(record))
+    method = _CREDITS[record["credit_type"]]
+    scale = 1 if method == "price_risk" else 10 ** (_RATE_DECIMALS - _FLAT_DECIMALS)
+    return InterSpread(needed(record["priority"]), record["credit_rate_pct"] * scale, _legs(record), method=method)
 
 
 def _scan_spread(record: Record) -> ScanSpread:

@@ -1,7 +1,7 @@
 """What the definitions of an XML SPAN file say: combined commodities, spreads, currency rates, rates of account types.
 
-`read_definition` takes an element that has ended; `Definitions` gives what they say together. Credit rates of spreads
-between commodities are per cent; a file all of whose rates are at most one is read as fractions, and says so in a note.
+`read_definition` takes an element that has ended; `Definitions` gives what they say together. Rates on the price risk
+are per cent; a file all of whose rates are at most one is read as fractions, and says so in a note.
 """
 
 from __future__ import annotations
@@ -57,6 +57,7 @@ class Definitions:
     exponents: dict[str, float] = field(factory=dict)
     elements: dict[str, Element] = field(factory=dict)
     spreads: list[Element] = field(factory=list)
+    per_cent: float = 1.0  # what rates on the price risk are multiplied by
     currency_rates: dict[tuple[str, str], float] = field(factory=dict)
 
     def commodity_of(self, key: Key) -> str:
@@ -76,6 +77,7 @@ class Definitions:
     ) -> tuple[dict[str, CombinedCommodity], list[str]]:
         """Return the combined commodities, and what kept any from being one."""
         told: list[str] = []
+        self.per_cent = _PER_CENT if 0 < max(_price_risk_rates(self), default=0.0) <= 1 else 1.0
         nearest = _nearest(families, contracts)
         found: dict[str, CombinedCommodity] = {}
         for code, element in self.elements.items():
@@ -95,13 +97,8 @@ class Definitions:
                 scanning += built(partial(_scan_spread, self, element), told, where)
             else:
                 inter += built(partial(_inter_spread, self, element), told, where)
-        rates = [each.credit_rate_pct for each in inter if each.method == "price_risk"]
-        if rates and max(rates) <= 1:
-            told.append("credit rates of spreads are at most one and read as fractions.")
-            inter = [
-                evolve(each, credit_rate_pct=each.credit_rate_pct * (_PER_CENT if each.method == "price_risk" else 1))
-                for each in inter
-            ]
+        if self.per_cent != 1:
+            told.append("rates of spreads are at most one and read as fractions.")
         return tuple(inter), tuple(scanning), told
 
 
@@ -269,7 +266,7 @@ def _calendar_spread(known: Definitions, element: Element, kind: tuple[str, floa
         for leg in element.findall(tag)
     ]
     method: ChargeMethod = needed(_CHARGES.get(text_of(element, "chargeMeth")))
-    charge = needed(_rate(known, element)) * (1.0 if method == "price_risk" else scale)
+    charge = needed(_rate(known, element)) * (known.per_cent if method == "price_risk" else scale)
     return CalendarSpread(needed(_whole(text_of(element, "spread"))), charge, legs, method=method)
 
 
@@ -327,14 +324,30 @@ def _legs(element: Element, tag: str) -> list[Leg]:
     ]
 
 
+def _credit_rate(known: Definitions, element: Element) -> float | None:
+    """Return the rate of a spread, else that of its first leg."""
+    first, rate = element.find("tLeg"), _rate(known, element)
+    return _rate(known, first) if rate is None and first is not None else rate
+
+
+def _price_risk_rates(known: Definitions) -> list[float]:
+    """Return the rates on the price risk of every spread that is read, inside commodities and between them."""
+    between = ((each, _CREDITS) for each in known.spreads if each.tag == "dSpread")
+    inside = ((each, _CHARGES) for commodity in known.elements.values() for each in commodity.findall("dSpread"))
+    rates = (
+        _credit_rate(known, each)
+        for each, methods in (*between, *inside)
+        if methods.get(text_of(each, "chargeMeth")) == "price_risk"
+    )
+    return [rate for rate in rates if rate is not None]
+
+
 def _inter_spread(known: Definitions, element: Element) -> InterSpread:
     legs = [*_legs(element, "tLeg"), *_legs(element, "pLeg")]
-    first = element.find("tLeg")
-    rate = _rate(known, element)
-    if rate is None and first is not None:
-        rate = _rate(known, first)
+    rate = _credit_rate(known, element)
     method: CreditMethod = needed(_CREDITS.get(text_of(element, "chargeMeth")))
-    return InterSpread(needed(_whole(text_of(element, "spread"))), needed(rate), legs, method=method)
+    amount = needed(rate) * (known.per_cent if method == "price_risk" else 1.0)
+    return InterSpread(needed(_whole(text_of(element, "spread"))), amount, legs, method=method)
 
 
 def _scan_spread(known: Definitions, element: Element) -> ScanSpread:
