@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from tempfile import TemporaryDirectory
+
 import pytest
+from attrs import evolve
 from attrs.exceptions import FrozenInstanceError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crossmargin.accounts import (
     Account,
@@ -16,6 +21,10 @@ from crossmargin.accounts import (
     InsolvencyRegime,
     Registration,
 )
+from crossmargin.errors import InputError
+from crossmargin.io.book import load_book
+from crossmargin.io.book_writer import write_book
+from crossmargin.portfolio import Portfolio
 
 LAW = {
     "SEC_15C3_3": ("SIPA", "customer"),
@@ -65,3 +74,66 @@ def test_records_cannot_change_and_hash():
     with pytest.raises(FrozenInstanceError):
         firm.compliant = False
     assert len({firm, Firm("f", {Registration.BD}), Firm("g")}) == 2
+
+
+@pytest.mark.parametrize("account_class", AccountClass)
+def test_every_customer_class_names_the_law_that_segregates_it(account_class):
+    assert bool(account_class.segregation_law) is (account_class.origin == "customer")
+    laws = [each.segregation_law for each in AccountClass]
+    assert len(set(laws)) == len(laws)
+
+
+def test_the_owner_is_the_beneficial_owner_unless_somebody_else_is_named():
+    account = Account("a", "BROKER", "F", "CFTC_4D_AB")
+    assert account.beneficiary == "BROKER"
+    assert evolve(account, beneficial_owner="FUND").beneficiary == "FUND"
+
+
+@pytest.mark.parametrize(
+    ("firm", "account", "says"),
+    [
+        ({"guarantees": ["SISTER"]}, {}, "field 'guarantees': unknown 'SISTER'"),
+        ({"guarantees": ["SISTRE"], "affiliates": ["SISTER"]}, {}, "Did you mean 'SISTER'"),
+        ({}, {"beneficial_owner": "FUN"}, "field 'beneficial_owner': unknown 'FUN'. Did you mean 'FUND'"),
+    ],
+)
+def test_who_is_guaranteed_is_an_affiliate_and_who_is_beneficial_owner_is_known(firm, account, says):
+    with pytest.raises(InputError, match=says):
+        Portfolio([Firm("F", **firm)], [Customer("FUND")], [Account("a", "F", "F", "CFTC_4D_AB", **account)])
+
+
+@given(
+    guarantees=st.sets(st.sampled_from(["A", "B", "C"])),
+    registrations=st.sets(st.sampled_from(Registration)),
+    memberships=st.sets(st.sampled_from(ClearingHouse)),
+    beneficial=st.sampled_from(["", "C1", "F"]),
+    net=st.booleans(),
+    account_class=st.sampled_from(AccountClass),
+    kind=st.sampled_from(CustomerKind),
+    papers=st.sets(st.sampled_from(Agreement)),
+)
+def test_a_book_keeps_all_that_is_said_of_firms_customers_and_accounts(**said):
+    firm = Firm("F", said["registrations"], said["memberships"], ["A", "B", "C"], guarantees=said["guarantees"])
+    more = {"beneficial_owner": said["beneficial"], "net": said["net"], "agreements": said["papers"]}
+    account = Account("a", "C1", "F", said["account_class"], "cme_ficc", **more)
+    portfolio = Portfolio([firm], [Customer("C1", said["kind"], "One")], [account])
+    with TemporaryDirectory() as folder:
+        assert load_book(write_book(portfolio, folder)).portfolio == portfolio
+
+
+def test_a_book_that_names_strangers_is_refused_with_place_and_way_out(tmp_path):
+    portfolio = Portfolio(
+        [Firm("F", affiliates=["A", "B"], guarantees=["A"])],
+        [Customer("C1"), Customer("C2")],
+        [Account("a", "F", "F", "CFTC_4D_AB", beneficial_owner="C2", net=True)],
+    )
+    path = write_book(portfolio, tmp_path)
+    text = path.read_text(encoding="utf-8").replace('guarantees = ["A"]', 'guarantees = ["AA"]')
+    text = text.replace('beneficial_owner = "C2"', 'beneficial_owner = "C3"').replace("net = true", 'net = "yes"')
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        load_book(path)
+    said = [str(problem) for problem in caught.value.problems]
+    for part in ("'guarantees': 'AA' is not among the affiliates. Did you mean 'A'", "'C3' is unknown", "'net'"):
+        assert any(part in line for line in said), part
+    assert len(said) == 3

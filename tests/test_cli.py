@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from datetime import date, timedelta
@@ -11,10 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from attrs import evolve
 
 from crossmargin import __version__, samples
-from crossmargin.cli import main
+from crossmargin.cli import _condition_lines, main
 from crossmargin.products.calendars import is_business_day
+from crossmargin.registry import rules
 from crossmargin.results import Comparison
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -193,6 +196,27 @@ def test_rules_shows_one_with_all_its_values(run):
     assert all(grade in out for grade in ("assumed", "disclosure"))
     _, out, _ = run("rules", "cme_ficc")
     assert "condition subordination, customer from " in out
+
+
+def test_rules_say_the_structure_and_status_of_a_programme(run):
+    _, out, _ = run("rules")
+    for id, structure, status in (
+        ("cme_ficc", "two_pot", "in_force"),
+        ("occ_cme", "one_pot", "in_force"),
+        ("nypc_ficc", "one_pot", "withdrawn"),
+    ):
+        assert re.search(rf"^{id} +arrangement {structure} +{status} ", out, re.MULTILINE)
+        assert run("rules", id)[1].splitlines()[1].startswith(f"arrangement {structure}, {status}, ")
+        assert json.loads(run("rules", id, "--json")[1])["structure"] == structure
+
+
+def test_a_condition_is_shown_with_those_that_it_combines():
+    ficc = rules("cme_ficc")
+    first, second, *_ = ficc.conditions
+    either = evolve(first, id="either", combines="any", parts=(second, evolve(second, id="deeper")))
+    shown = list(_condition_lines(either))
+    assert shown[0].startswith("condition either (any of), house and customer from ")
+    assert [line for line in shown if line.startswith("  condition ")] == [shown[2], shown[4]]
 
 
 def test_the_version(run):

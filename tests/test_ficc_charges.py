@@ -8,21 +8,28 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crossmargin.conformance import run
 from crossmargin.errors import InputError, NumericalError
 from crossmargin.ficc_charges import (
     backtesting_charge,
+    blackout_adjustment,
     charge_increases,
     correlated_haircut_charge,
     coverage,
+    covers,
+    intraday_mark_charge,
     portfolio_differential,
     sensitivity_pnl,
+    set_charge,
     var_charge,
 )
 from crossmargin.market import Market, ParCurve
 from crossmargin.pnl import revalue
 from crossmargin.products import TreasuryNote
+from crossmargin.results import Line
 from crossmargin.scenarios import ScenarioSet, ScenarioSpec
 from crossmargin.worked import clearing
 from tests.properties.strategies import AS_OF, history
@@ -281,3 +288,78 @@ def test_coverage():
 def test_a_record_that_makes_no_sense_is_refused(deficiencies, observations, target, rank):
     with pytest.raises(InputError):
         backtesting(deficiencies, observations, target, rank)
+
+
+# ------------------------------------------------------------------- intraday mark, mortgage pools, what FICC sets
+
+
+@pytest.mark.parametrize(
+    ("pnl", "covered", "charge"),
+    [
+        (-1e6, None, 1e6),  # exactly the least amount
+        (-999_999.0, None, 0.0),
+        (-3e6, None, 3e6),
+        (-3e6, False, 3e6),
+        (-3e6, True, 0.0),
+        (3e6, False, 0.0),
+        (0.0, None, 0.0),
+    ],
+)
+def test_the_intraday_mark_by_hand(pnl, covered, charge):
+    assert intraday_mark_charge(pnl, 2e6, least=1e6, share=0.30, covered=covered).amount == charge
+
+
+def test_a_loss_below_its_share_of_the_var_charge_is_not_charged():
+    assert intraday_mark_charge(-3e6, 10e6, least=1e6, share=0.30).amount == 3e6
+    assert intraday_mark_charge(-3e6, 10.1e6, least=1e6, share=0.30).amount == 0.0
+
+
+def test_no_trigger_charges_every_loss():
+    assert intraday_mark_charge(-0.01, 1e9, least=0.0, share=0.0).amount == 0.01
+
+
+def test_every_amount_that_is_none_is_told():
+    with pytest.raises(InputError) as caught:
+        intraday_mark_charge(math.nan, -1.0, least=math.inf, share=True)
+    assert len(caught.value.problems) == 4
+
+
+@given(st.floats(-1e9, 1e9), st.floats(-1e9, 1e9), st.floats(0, 1e9), st.sampled_from([None, False, True]))
+def test_a_larger_loss_is_never_charged_less(one, other, var, covered):
+    less, more = (
+        intraday_mark_charge(pnl, var, least=1e6, share=0.3, covered=covered).value
+        for pnl in (max(one, other), min(one, other))
+    )
+    assert 0 <= less <= more <= max(0.0, -min(one, other))
+
+
+@given(st.integers(0, 400), st.integers(1, 400))
+def test_coverage_is_compared_without_rounding(deficiencies, days):
+    assert covers(deficiencies, days, 0.99) == (100 * deficiencies <= days)
+
+
+def test_pools_of_borrower_and_lender_set_off():
+    mine, theirs = ({"pool": name, "face": face, "paydown": 0.015} for name, face in (("A", 40e6), ("B", -40e6)))
+    assert blackout_adjustment([]).amount == 0.0
+    assert blackout_adjustment([mine]).amount == pytest.approx(600_000)
+    assert blackout_adjustment([theirs]).amount == pytest.approx(-600_000)
+    assert blackout_adjustment([mine, theirs]).amount == pytest.approx(0.0)
+
+
+def test_every_pool_that_cannot_be_read_is_told():
+    rows = [{"pool": "A", "face": 1.0}, {"pool": "B", "face": math.inf, "paydown": 1.5}, {"poool": "C"}]
+    with pytest.raises(InputError) as caught:
+        blackout_adjustment(rows)
+    told = str(caught.value)
+    assert "Did you mean 'pool'" in told
+    assert len(caught.value.problems) == 7
+
+
+def test_what_ficc_sets_adds_up():
+    var = Line("var_charge", 4e6)
+    assert set_charge("special_charge", [], var).amount == 0.0
+    rows = [{"amount": 1e5, "share": 0.25}, {"amount": 1.0}]
+    assert set_charge("special_charge", rows, var).amount == 1e5 + 1e6 + 1.0
+    with pytest.raises(InputError) as caught:
+        set_charge("special_charge", [{}, {"amount": -1.0}, {"share": math.nan}], var)
+    assert len(caught.value.problems) == 3

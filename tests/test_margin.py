@@ -14,9 +14,19 @@ from crossmargin.errors import InputError, NotInForce
 from crossmargin.margin import compare, margin
 from crossmargin.market import History, Market, ParCurve
 from crossmargin.portfolio import Position
-from crossmargin.products import ETF, Stock, TreasuryBill, TreasuryBond, TreasuryFuture, TreasuryNote
-from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, REGIMES, SILOED
+from crossmargin.products import (
+    ETF,
+    IndexFuture,
+    ListedOption,
+    Stock,
+    TreasuryBill,
+    TreasuryBond,
+    TreasuryFuture,
+    TreasuryNote,
+)
+from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, REGIMES, SILOED, with_rulesets
 from crossmargin.registry import rules
+from crossmargin.results import Report
 from crossmargin.underlyings import Underlying
 from tests.properties.strategies import (
     ACCOUNTS,
@@ -176,15 +186,6 @@ def test_siloed_and_cross_margin_differ_by_the_credit_alone():
     assert comparison.benefit("cross_margin") == pytest.approx(-cross.credit())
 
 
-def test_the_customer_owes_at_least_the_share_that_the_rule_states():
-    held = book(*basis())
-    study = rules("cme_ficc").with_values(customer_share=1.25, because="house rule")
-    plain, stricter = (margin(held, market(), CROSS_MARGIN, rules=more) for more in ((), [study]))
-    assert plain.total("customer") == pytest.approx(plain.total())
-    assert stricter.total("customer") == pytest.approx(1.25 * plain.total())
-    assert stricter.total() == plain.total()
-
-
 def test_the_house_owes_no_customer_margin():
     report = margin(book(*basis("DUAL")), market())
     assert report.levels == ("clearing",)
@@ -215,7 +216,7 @@ def test_before_the_customer_programme_there_is_no_credit_and_a_dated_reason():
     early = date(2026, 4, 29)
     report = margin(book(*basis(), *basis("DUAL")), Market.from_history(history(), early), CROSS_MARGIN)
     assert {credit.owner for credit in report.credits} == {"DUAL"}  # the house programme is older
-    reasons = [r for d in report.decisions if d.position.startswith("ALPHA") for r in d.because]
+    reasons = [r for d in report.refused() if d.position.startswith("ALPHA") for r in d.because]
     assert {r.condition for r in reasons} == {"programme_open"}
     assert all("2026-04-30" in r.cure for r in reasons)
 
@@ -241,23 +242,6 @@ def test_notes_say_each_gap_of_the_history_once():
     assert len(notes) == len(set(notes))
     assert any("stress period" in note for note in notes)
     assert any("gap" in note for note in notes)
-
-
-def test_levels_of_volatility_move_cross_margin_as_they_move_siloed():
-    """NR-07: margin shocks are not eliminated."""
-    par = np.array(history().par)
-    for row in range(par.shape[0] - 1):
-        par[row] = par[-1] + 2.0 * (history().par[row] - par[-1])
-    wilder = Market.from_history(History(history().dates, history().tenors, np.maximum(par, 1e-4)), AS_OF)
-    calm, wild = (compare(book(*basis()), of).totals() for of in (market(), wilder))
-    assert wild["siloed"] > 1.5 * calm["siloed"]
-    assert wild["cross_margin"] > 1.5 * calm["cross_margin"]
-
-
-def test_nr_11_the_proposal_may_ask_for_more_than_today():
-    held = book(Position("p", "ALPHA-FUT", ZN, 100.0))
-    comparison = compare(held, market())
-    assert comparison.benefit("harmonized") < 0.0  # three days instead of one
 
 
 def test_positions_in_two_firms_with_different_standing():
@@ -313,3 +297,72 @@ def test_an_overlay_of_the_wrong_type_is_refused():
 def test_what_the_house_holds_is_never_customer_margin():
     report = margin(book(Position("o", "DUAL-FUT", ETF_OPTION, 1.0)), market())
     assert report.levels == ("clearing",)
+
+
+# -------------------------------------------------------------------------------------------------- programmes
+
+
+def test_programmes_that_do_not_exist_or_have_ended_are_refused_all_at_once():
+    accounts = [evolve(a, arrangement="cme_fic") if a.id == "ALPHA-XM" else a for a in ACCOUNTS]
+    strange = evolve(CROSS_MARGIN, arrangements=("cme_ficc", "occ_cm", "ficc_gsd", "nypc_ficc"))
+    with pytest.raises(InputError) as caught:
+        compare(book(*basis(), accounts=accounts), market(), [SILOED, strange])
+    said = "\n".join(map(str, caught.value.problems))
+    assert len(caught.value.problems) == 4
+    assert "account 'ALPHA-XM', field 'arrangement': unknown programme 'cme_fic'. Did you mean 'cme_ficc'?" in said
+    assert "regime cross_margin: unknown programme 'occ_cm'. Did you mean 'occ_cme'?" in said
+    assert "unknown programme 'ficc_gsd'" in said
+    assert "'nypc_ficc' (withdrawn) has no conditions to join it by." in said
+
+
+def test_a_unit_asks_the_rule_sets_of_its_own_pools_and_no_others():
+    tried = with_rulesets(CROSS_MARGIN, {"cme_rates_futures": "cme_irs_like"})
+    (credit, _) = margin(book(*basis()), market(), tried).credits
+    reads = {read.rule for read in credit.line.all_reads()}
+    assert {"ficc_gsd", "cme_irs_like"} <= reads
+    assert "cme_rates_futures" not in reads
+
+
+def test_scenarios_are_drawn_for_the_models_of_a_one_pot_programme_once_something_is_in_it():
+    moved = Account("ALPHA-4DF", "ALPHA", "DUAL", AccountClass.CFTC_4D_F, "cme_swaps_futures")
+    held = book(Position("p", "ALPHA-4DF", ZN, 10.0), accounts=(*ACCOUNTS, moved))
+    siloed, cross = compare(held, market(), (SILOED, CROSS_MARGIN)).reports
+    assert {entry.ruleset for entry in siloed.requirements} == {"cme_rates_futures"}
+    assert {entry.ruleset for entry in cross.requirements} == {"cme_swaps_futures"}
+    assert not cross.partial or cross.total() > 0
+    five_days = "over 5 d"
+    assert any(five_days in note for note in cross.notes)
+    assert not any(five_days in note for note in margin(held, market(), SILOED).notes)
+
+
+def test_before_a_one_pot_programme_its_positions_stay_in_their_silos():
+    moved = Account("ALPHA-4DF", "ALPHA", "DUAL", AccountClass.CFTC_4D_F, "cme_swaps_futures")
+    held = book(*basis(), Position("p", "ALPHA-4DF", ZN, 10.0), accounts=(*ACCOUNTS, moved))
+    later = rules("cme_swaps_futures")
+    later = evolve(later, conditions=[evolve(each, start=date(2030, 1, 1)) for each in later.conditions])
+    siloed, cross = compare(held, market(), (SILOED, CROSS_MARGIN), rules=[later]).reports
+    clearing = [entry for entry in siloed.requirements if entry.level == "clearing"]
+    assert [entry for entry in cross.requirements if entry.level == "clearing"] == clearing
+
+
+def test_where_no_share_is_known_what_the_customer_owes_is_visibly_not_modelled():
+    index = IndexFuture("ES", 202609)
+    account = Account("PRO", "ALPHA", "DUAL", AccountClass.XM_FUTURES_4D_AB, "", ())
+    terms = {"exercise": "european", "settlement": "cash", "underlying_kind": "index"}
+    option = ListedOption("SPX", "put", 6000.0, date(2026, 9, 18), **terms)
+    held = (Position("f", "PRO", index, -1.0), Position("o", "PRO", option, 1.0))
+    report = margin(book(*held, accounts=(*ACCOUNTS, account)), market())
+    clearing = {entry.pot: entry.ruleset for entry in report.requirements if entry.level == "clearing"}
+    assert clearing == {"CME": "cme_span2_like", "OCC": "occ_stans_like"}
+    (owed,) = [e for e in report.requirements if e.level == "customer" and e.ruleset == "occ_stans_like"]
+    assert owed.line.amount is None
+    assert "no share is published" in owed.line.parts[0].note
+
+
+@pytest.mark.parametrize("regime", REGIMES, ids=lambda regime: regime.name)
+def test_firm_and_class_of_account_travel_with_every_figure(regime):
+    report = margin(book(*basis(), *basis("DUAL")), market(), regime)
+    found = {(entry.owner, entry.firm, entry.account_class) for entry in (*report.requirements, *report.credits)}
+    assert found == {("ALPHA", "DUAL", "XM_FUTURES_4D_AB"), ("DUAL", "DUAL", "PROPRIETARY")}
+    assert {(r["owner"], r["firm"], r["account_class"]) for r in report.to_records()} == found
+    assert Report.from_json(report.to_json()) == report

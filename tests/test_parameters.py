@@ -247,3 +247,66 @@ def test_covers_is_half_open_to_the_day():
         True,
         False,
     ]
+
+
+# --------------------------------------------------------------------------------------- conditions that combine others
+
+LEAF = 'about = "a"\ncure = "c"\nsource = "book"\ngrade = "rule"\nfrom = 2020-01-01\n'
+
+
+def conditions(**combined: str) -> str:
+    """The conditions `a` and `b`, and those given: name -> how they combine."""
+    tables = {"a": "", "b": "", **combined}
+    return HEADER + "".join(f"[conditions.{name}]\n{LEAF}{how}\n" for name, how in tables.items())
+
+
+def test_a_condition_holds_its_parts_which_do_not_stand_for_themselves(load):
+    rules = load(conditions(either='any = ["a", "inner"]', inner='not = "b"', c=""))
+    either, c = rules.conditions
+    assert (either.id, either.combines, c.id) == ("either", "any", "c")
+    assert [(part.id, part.combines) for part in either.walk()] == [
+        ("either", "any"),
+        ("a", ""),
+        ("inner", "not"),
+        ("b", ""),
+    ]
+    assert all(part.source.title == "Rule book" for part in either.walk())
+
+
+def test_two_combinations_may_share_a_part(load):
+    both = load(conditions(one='any = ["a", "b"]', two='all = ["a"]')).conditions
+    assert [[part.id for part in each.parts] for each in both] == [["a", "b"], ["a"]]
+
+
+@pytest.mark.parametrize(
+    ("combined", "says"),
+    [
+        ({"c": "any = []"}, "c: any combines nothing"),
+        ({"c": 'not = ""'}, "c: not combines nothing"),
+        ({"c": 'all = ["a", "bb"]'}, "c: unknown condition 'bb'. Did you mean 'b'?"),
+        ({"c": 'any = ["c"]'}, "c: combines itself"),
+        ({"c": 'any = ["d"]', "d": 'not = "c"'}, "d: combines itself"),
+        ({"c": 'any = ["a"]\nall = ["b"]'}, "c: combines in several ways"),
+        ({"c": 'not = ["a"]'}, "c: not = ('a',): write a list of names after any and all, one name after not"),
+        ({"c": 'any = "a"'}, "c: any = 'a': write a list"),
+        ({"c": "any = 5"}, "field missing or unknown"),
+    ],
+)
+def test_a_combination_that_makes_no_sense_is_refused(load, combined, says):
+    with pytest.raises(InputError) as caught:
+        load(conditions(**combined))
+    assert says in str(caught.value)
+
+
+def test_every_fault_of_the_combinations_is_told_at_once(load):
+    with pytest.raises(InputError) as caught:
+        load(conditions(c="any = []", d='all = ["x"]', e='not = "e"').replace("2020-01-01", '"soon"', 1))
+    assert len(caught.value.problems) == 4
+
+
+def test_structure_is_an_arrangements(load):
+    arrangement = HEADER.replace('"ruleset"', '"arrangement"')
+    assert load(arrangement.replace("[sources.book]", 'structure = "one_pot"\n[sources.book]')).structure == "one_pot"
+    for head, word in ((arrangement, "one_pots"), (HEADER, "one_pot")):
+        with pytest.raises(InputError, match="structure"):
+            load(head.replace("[sources.book]", f'structure = "{word}"\n[sources.book]'))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from crossmargin.errors import InputError
+from crossmargin.parameters import STRUCTURES
+from crossmargin.regimes import PROGRAMMES
 from crossmargin.registry import FOLDERS, module, rulebook, rules
 
 KIND = {"rulesets": "ruleset", "arrangements": "arrangement", "proposals": "proposal"}
@@ -23,7 +25,8 @@ def test_the_rulebook_holds_all_and_each_has_its_module():
             assert callable(code.scenarios)
             assert callable(code.requirement)
         if rule.conditions:
-            assert set(code.TESTS) == {condition.id for condition in rule.conditions}
+            leaves = {each.id for whole in rule.conditions for each in whole.walk() if not each.combines}
+            assert set(code.TESTS) == leaves
 
 
 def test_an_unknown_rule_gets_a_suggestion():
@@ -41,3 +44,27 @@ def test_overlaid_rules_take_the_place_of_the_shipped_ones():
 
 def test_a_file_is_read_once():
     assert rules("ficc_gsd") is rules("ficc_gsd")
+
+
+def test_each_programme_that_can_be_joined_credits_as_its_structure_says():
+    for id, rule in rulebook().items():
+        if rule.kind != "arrangement":
+            continue
+        code = module(id)
+        assert rule.structure in STRUCTURES
+        if rule.structure == "two_pot" and rule.conditions:
+            assert callable(code.credits), id
+        if rule.structure == "one_pot" and rule.conditions:
+            assert callable(code.requirement), id
+            assert {"models", "pot"} <= set(rule.parameters), id
+            models = {model for dated in rule.parameters["models"].values for model in dated.value}
+            assert {rules(model).kind for model in models} == {"ruleset"}, id
+
+
+def test_todays_programmes_are_in_force_and_can_be_joined():
+    assert all(rules(id).status == "in_force" and rules(id).conditions for id in PROGRAMMES)
+
+
+def test_programmes_name_alike_the_conditions_that_reports_look_for():
+    for id in PROGRAMMES:
+        assert {"directed", "product_list"} <= {condition.id for condition in rules(id).conditions}

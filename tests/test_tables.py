@@ -135,11 +135,11 @@ def test_two_owners_of_one_name_are_both_shown():
 
 def test_refusals_name_the_position_and_every_condition(comparison):
     text = str(comparison)
-    rows = section(text, "Refused by cross_margin")
+    rows = section(text, "Refused by cme_ficc")
     (row,) = [line for line in rows if line.startswith("x ")]
     assert "product_list" in row
-    told = "\n".join(section(text, "Conditions of cross_margin"))
     for decision in comparison["cross_margin"].refused():
+        told = "\n".join(section(text, f"Conditions of {decision.programme}"))
         for reason in decision.because:
             assert reason.condition in told
             assert reason.citation in told

@@ -15,6 +15,7 @@ from crossmargin.products import (
     TIPS,
     FutureOption,
     Index,
+    IndexFuture,
     ListedOption,
     SecurityFuture,
     Stock,
@@ -226,6 +227,12 @@ def test_a_security_is_what_is_held_or_what_the_market_says_or_a_stock():
     assert list(found) == ["SPY", "SPX", "IBM", "W", "X"]
     assert securities_held([], {}) == {}
     assert securities_held([INDEX_OPTION], listed(Underlying("SPX", 0.2))) == {"SPX": Stock("SPX")}
+
+
+def test_an_option_on_an_index_future_hangs_on_the_index_and_one_on_a_note_future_on_nothing():
+    on_index = FutureOption(IndexFuture("ES", 202609), "call", 6000.0, date(2026, 9, 18))
+    on_note = FutureOption(ZN, "call", 112.0, date(2026, 8, 21))
+    assert set(securities_held([on_index, on_note], {})) == {"SPX"}
 
 
 def test_the_ticker_below_anything():

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from crossmargin.errors import NotInForce, ParameterMissing
-from crossmargin.parameters import GRADES, STATUSES, load_rules
+from crossmargin.parameters import COMBINATIONS, GRADES, STATUSES, load_rules
 
 PACKAGE = Path(__file__).resolve().parents[2] / "crossmargin"
 KINDS = {"rulesets": "ruleset", "arrangements": "arrangement", "proposals": "proposal"}
@@ -130,7 +130,8 @@ def read(path: Path) -> dict:
 def test_the_head_is_complete(path):
     data = read(path)
     assert not RULE_FIELDS - set(data)
-    assert set(data) <= RULE_FIELDS | {"parameters", "conditions"}
+    assert set(data) <= RULE_FIELDS | {"parameters", "conditions", "structure"}
+    assert ("structure" in data) == (data["kind"] == "arrangement")
     assert data["id"] == path.stem
     assert data["kind"] == KINDS[path.parent.name]
     assert data["status"] in STATUSES
@@ -197,7 +198,7 @@ def test_every_condition_is_complete(path):
     data = read(path)
     for name, condition in data.get("conditions", {}).items():
         assert not CONDITION_FIELDS - set(condition), name
-        assert set(condition) <= CONDITION_FIELDS | {"locator", "until", "origin"}, name
+        assert set(condition) <= CONDITION_FIELDS | {"locator", "until", "origin", *COMBINATIONS}, name
         assert condition["grade"] in GRADES, name
         assert condition["about"].strip(), name
         assert condition["cure"].strip(), name

@@ -10,7 +10,6 @@ from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmargin.accounts import Agreement, ClearingHouse, Registration
 from crossmargin.margin import compare, margin
 from crossmargin.methodology import tail_charge
 from crossmargin.pnl import can_revalue, revalue
@@ -23,19 +22,12 @@ from crossmargin.risk import TailMeasure, expected_shortfall
 from crossmargin.scenarios import ScenarioSpec, scenario_set
 from tests.properties.strategies import (
     ACCOUNTS,
-    ALPHA,
     AS_OF,
-    DUAL,
     ELIGIBLE_CASH,
     ELIGIBLE_FUTURES,
     INELIGIBLE,
     OWNERS,
-    PAPERS,
-    RETAIL,
     STRESS,
-    TWIN,
-    accounts_of,
-    basis,
     book,
     few,
     holdings,
@@ -182,45 +174,6 @@ def test_a_position_that_was_not_directed_leaves_credit_and_factor_unchanged(hel
     added = Position("added", *data.draw(lines([account], (*ELIGIBLE_CASH, *ELIGIBLE_FUTURES))))
     before, after = run(*held)["cross_margin"], run(*held, added)["cross_margin"]
     assert after.credits == before.credits
-
-
-BREAKS = {
-    "participant_agreement": Agreement.PARTICIPANT_AGREEMENT,
-    "subordination": Agreement.SUBORDINATION,
-    "disclosure": Agreement.DISCLOSURE,
-    "customer_opt_in": Agreement.CUSTOMER_OPT_IN,
-    "firm_opt_in": Agreement.FIRM_OPT_IN,
-    "dual_registration": (Registration.BD, Registration.FCM),
-    "common_member": (ClearingHouse.FICC, ClearingHouse.CME),
-    "firm_standing": (False,),
-}
-BROKEN = [(name, part) for name, what in BREAKS.items() for part in (what if isinstance(what, tuple) else (what,))]
-
-
-def broken(part: object, held: tuple[Position, ...]) -> Portfolio:
-    """The book with one paper, registration, membership or the firm's standing taken away."""
-    firm, papers = DUAL, PAPERS
-    if isinstance(part, Agreement):
-        papers = PAPERS - {part}
-    elif isinstance(part, Registration):
-        firm = evolve(DUAL, registrations=DUAL.registrations - {part})
-    elif isinstance(part, ClearingHouse):
-        firm = evolve(DUAL, memberships=DUAL.memberships - {part})
-    else:
-        firm = evolve(DUAL, compliant=False)
-    return book(*held, firms=(firm, TWIN), accounts=accounts_of("ALPHA", papers=papers))
-
-
-@pytest.mark.parametrize(("condition", "part"), BROKEN, ids=str)
-@few
-@given(held=units())
-def test_nr_06_one_missing_link_takes_the_whole_credit_and_says_which(condition, part, held):
-    comparison = compare(broken(part, held), market(), (SILOED, CROSS_MARGIN))
-    report = comparison["cross_margin"]
-    assert report.credits == ()
-    assert {reason.condition for d in report.decisions for reason in d.because} == {condition}
-    assert all(reason.citation and reason.cure for d in report.decisions for reason in d.because)
-    assert report.requirements == comparison["siloed"].requirements
 
 
 # ---------------------------------------------------------------------------------------------------- the bounds
@@ -395,104 +348,3 @@ def test_value_at_risk_of_merged_pools_may_exceed_the_sum():
     assert tail_charge("var", one + other, measure, ()).value == 100.0
     both = expected_shortfall(one + other, 0.99)
     assert both <= expected_shortfall(one, 0.99) + expected_shortfall(other, 0.99)
-
-
-# ------------------------------------------------------------------ negative requirements (what it is not), by name
-
-
-@few
-@given(st.data())
-def test_nr_01_retail_gets_exactly_its_siloed_number(data):
-    accounts = ["RETAIL-SEC", "RETAIL-XM", "RETAIL-FUT", "RETAIL-GOV"]
-    pick = lines(accounts, (*ELIGIBLE_CASH, *ELIGIBLE_FUTURES, *INELIGIBLE))
-    held = [Position(f"r{i}", *data.draw(pick)) for i in range(4)]
-    comparison = run(*held)
-    siloed = comparison["siloed"].requirements
-    assert comparison["cross_margin"].requirements == siloed
-    assert comparison["harmonized"].requirements == siloed
-    assert not any(report.credits for report in comparison.reports)
-
-
-def test_nr_01_retail_enters_the_proposal_only_when_switched_in():
-    held = basis("RETAIL")
-    kinds = (*rules("harmonized_rates").at(AS_OF).customer_scope, "retail")
-    wider = rules("harmonized_rates").with_values(customer_scope=kinds, because="study")
-    report = margin(book(*held), market(), HARMONIZED, rules=[wider])
-    assert [entry.pot for entry in report.requirements if entry.level == "clearing"] == ["common pool"]
-    assert report.status == "proposed"
-    assert RETAIL.kind == "retail"
-
-
-@few
-@given(units(), st.data())
-def test_nr_02_options_change_nothing_but_their_own_silo(held, data):
-    option = data.draw(st.sampled_from([product for product in INELIGIBLE if "option" in product.kind]))
-    account = "RETAIL-SEC" if option.kind == "listed_option" else data.draw(st.sampled_from(["ALPHA-XM", "ALPHA-FUT"]))
-    before = run(*held)["cross_margin"]
-    after = run(*held, Position("option", account, option, 50.0))["cross_margin"]
-    assert after.credits == before.credits
-    assert after.total() == pytest.approx(before.total(), rel=1e-12)
-    assert after.partial
-
-
-@few
-@given(units("ALPHA"), units("BETA"))
-def test_nr_03_no_netting_across_unrelated_accounts(first, second):
-    mirrored = [evolve(p, id=f"b-{p.id}", account="BETA-XM", quantity=-p.quantity) for p in first]
-    opposite = run(*first, *mirrored)
-    for report, own in zip(opposite.reports, run(*first).reports, strict=True):
-        assert owned(report, "ALPHA") == pytest.approx(owned(own, "ALPHA"), rel=1e-12)
-    both = run(*first, *second)["cross_margin"]
-    alone = [run(*held)["cross_margin"].credit() for held in (first, second)]
-    assert both.credit() == pytest.approx(math.fsum(alone), rel=1e-12)
-
-
-def test_nr_04_no_netting_across_clearing_firms_even_for_one_owner():
-    cash, future = basis()
-    split = run(cash, evolve(future, account="ALPHA-XM2"))["cross_margin"]
-    assert split.credit() == 0.0
-    assert all("zero reduction" in credit.line.note for credit in split.credits)
-    assert run(cash, future)["cross_margin"].credit() < 0.0
-
-
-def test_nr_05_one_ineligible_line_leaves_the_factor_unchanged():
-    before = run(*basis())["cross_margin"]
-    for i, product in enumerate(INELIGIBLE):
-        account = "RETAIL-SEC" if product.kind == "listed_option" else "ALPHA-XM"
-        after = run(*basis(), Position(f"x{i}", account, product, 25e6 if i < 6 else 25.0))["cross_margin"]
-        assert after.credits == before.credits, product.symbol
-
-
-def unqualified(registrations, memberships) -> Portfolio:
-    firm = evolve(DUAL, registrations=registrations, memberships=memberships)
-    return book(*basis(), firms=(firm, TWIN))
-
-
-@pytest.mark.parametrize("registrations", [(), ("BD",), ("FCM",), ("SBSD",), ("BD", "SBSD"), ("FCM", "SBSD")])
-@pytest.mark.parametrize("memberships", [(), ("FICC",), ("CME",), ("OCC", "ICC"), ("FICC", "CME")])
-def test_nr_17_only_one_dual_registrant_that_is_a_member_of_both(registrations, memberships):
-    portfolio = unqualified([Registration(r) for r in registrations], [ClearingHouse(m) for m in memberships])
-    report = margin(portfolio, market(), CROSS_MARGIN)
-    assert report.credits == ()
-    assert all(not decision.allowed for decision in report.decisions)
-
-
-def test_nr_17_only_rates_futures_against_treasury_cash_and_repo():
-    for products in ((ELIGIBLE_CASH[0], ELIGIBLE_CASH[1]), (ELIGIBLE_FUTURES[0], ELIGIBLE_FUTURES[1])):
-        held = [Position(f"p{i}", "ALPHA-XM", product, (-1) ** i * 1e3) for i, product in enumerate(products)]
-        assert run(*held)["cross_margin"].credit() == 0.0
-
-
-def test_nr_20_the_house_programme_and_the_customer_programme_are_different_things():
-    house, customer = basis("DUAL"), basis("ALPHA")
-    assert {credit.owner for credit in run(*house)["cross_margin"].credits} == {"DUAL"}
-    assert {credit.owner for credit in run(*customer)["cross_margin"].credits} == {"ALPHA"}
-    foreign = [evolve(position, account="DUAL-XM") for position in customer]
-    accounts = [evolve(account, owner="ALPHA") if account.id == "DUAL-XM" else account for account in ACCOUNTS]
-    report = run(*foreign, accounts=accounts)["cross_margin"]
-    assert report.credits == ()
-    assert {r.condition for d in report.decisions for r in d.because} == {"house_owner"}
-    own = [evolve(a, owner="DUAL") if a.id == "ALPHA-XM" else a for a in ACCOUNTS]
-    report = run(*customer, accounts=own)["cross_margin"]
-    assert {r.condition for d in report.decisions for r in d.because} == {"institutional"}
-    assert ALPHA.kind != RETAIL.kind

@@ -261,6 +261,41 @@ def test_credits_only_lower_the_requirement(portfolio):
     assert all(less <= more + 1e-6 for less, more in zip(owed(portfolio), without, strict=True))
 
 
+methods = st.sampled_from([{"method": "flat"}, {"method": "price_risk"}, {"method": "per_month", "months": 3}])
+
+
+@brief
+@given(portfolios(), st.integers(0, 300), st.data())
+def test_flat_credits_are_given_out_whole(portfolio, amount, data):
+    more = data.draw(methods.filter(lambda more: more["method"] != "price_risk"))
+    spreads = [evolve(each, credit_rate_pct=amount, **more) for each in portfolio.inter_spreads]
+    plain, told = span_requirement(portfolio), span_requirement(evolve(portfolio, inter_spreads=spreads))
+    assert [each.count for each in told.spreads_formed] == [each.count for each in plain.spreads_formed]
+    credits = [found.charges.inter_commodity_credit.value for found in told.commodities]
+    assert all(credit <= 0 for credit in credits)
+    due = amount * more.get("months", 1) * math.fsum(each.count for each in told.spreads_formed)
+    assert -math.fsum(credits) == pytest.approx(due, rel=1e-9, abs=1e-9)
+
+
+@brief
+@given(portfolios(), methods)
+def test_a_calendar_charge_never_pays_and_twice_the_rate_is_twice_the_charge(portfolio, more):
+    found = []
+    for factor in (1, 2):
+        told = [
+            evolve(
+                each,
+                series_spreads=[evolve(s, charge=factor * s.charge, **more) for s in each.series_spreads],
+                tier_spreads=[evolve(s, charge=factor * s.charge, **more) for s in each.tier_spreads],
+            )
+            for each in portfolio.commodities
+        ]
+        risks = span_requirement(evolve(portfolio, commodities=told)).commodities
+        found.append([each.charges.intra_commodity_charge.value for each in risks])
+    assert min(found[0], default=0.0) >= 0
+    assert found[1] == pytest.approx([2 * charge for charge in found[0]])
+
+
 @given(st.lists(losses, min_size=1, max_size=4), st.integers(0, 100))
 def test_a_scanning_spread_lies_between_full_netting_and_none(arrays, share):
     risk = scan(merged_losses(arrays, share)).risk.scan_risk

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from attrs import evolve
 
 from crossmargin.accounts import AccountClass
-from crossmargin.errors import NotInForce
+from crossmargin.errors import InputError, NotInForce
 from crossmargin.margin import margin
 from crossmargin.methodology import Inputs
 from crossmargin.pnl import PnL, can_revalue
@@ -276,7 +277,13 @@ def test_before_the_first_value_the_rules_are_not_in_force():
 
 
 def test_every_parameter_read_is_on_the_figure():
-    told = RULES.with_values(because="a member's own record", member_records=[RECORD], impact_table=IMPACT)
+    record = {**RECORD, "intraday_pnl": -1.0, "blackout_pools": [POOL]}
+    told = RULES.with_values(
+        because="a member's own record",
+        member_records=[record],
+        impact_table=IMPACT,
+        set_charges=[{"charge": "special_charge", "amount": 1.0}],
+    )
     report = margin(book(*held((NOTE_7, 1e6), (BILL, 1e6))), market(), rules=[told])
     read = {read.name for read in report.reads() if read.rule == "ficc_gsd"}
     assert read == set(RULES.parameters)
@@ -303,6 +310,7 @@ IMPACT = [
     }
 ]
 LOSS = {NOTE_7: [-0.001] * 10}
+POOL = {"pool": "FN 30y 3 %", "face": 200e6, "paydown": 0.02}
 
 
 def charged(**overlaid):
@@ -355,6 +363,110 @@ def test_liquidity_is_charged_once_impact_is_a_share_of_the_var_of_a_day():
     dear = [{**IMPACT[0], "impact": 2.4e-4}]
     assert charged(impact_table=dear).part("margin_liquidity_adjustment").amount == pytest.approx(240.0)
     assert 200 < 0.4 * one_day < 240
+
+
+def record_of(**more):
+    return [{"owner": "ALPHA", **more}]
+
+
+@pytest.mark.parametrize(
+    ("pnl", "charge"),
+    [
+        (-3_000.0, 3_000.0),
+        (-300.0, 300.0),  # exactly 30 per cent of the VaR Charge of 1,000
+        (-299.0, 0.0),
+        (-99.0, 0.0),
+        (5_000.0, 0.0),
+    ],
+)
+def test_a_large_intraday_loss_is_charged_in_full(pnl, charge):
+    found = charged(member_records=record_of(intraday_pnl=pnl), intraday_mark_minimum=100.0)
+    line = found.part("intraday_mark_to_market")
+    assert line.amount == charge
+    assert {read.name for read in line.reads} >= {"intraday_mark_minimum", "intraday_mark_share"}
+
+
+def test_a_portfolio_whose_coverage_holds_is_spared_the_intraday_mark():
+    short = record_of(intraday_pnl=-3e6, deficiencies=[1.0, 2.0, 3.0], backtest_days=250)
+    enough = record_of(intraday_pnl=-3e6, deficiencies=[1.0], backtest_days=250)
+    assert charged(member_records=short).part("intraday_mark_to_market").amount == 3e6
+    assert charged(member_records=enough).part("intraday_mark_to_market").amount == 0.0
+
+
+def test_the_intraday_mark_of_two_markets():
+    """Ten basis points on a seven-year note in the curve, then a price observed in the second market alone."""
+    last = market()
+    up = evolve(last, curve=evolve(last.curve, par=last.curve.par + 0.001))
+    positions = held((NOTE_7, 100e6), (NOTE_7, -40e6), (NOTE_8, 0.0))
+    duration = -ficc_gsd.intraday_pnl(positions, last=last, now=up) / (60e6 * 0.001)
+    assert 5.5 < duration < 6.5
+    assert ficc_gsd.intraday_pnl(positions, last=last, now=last) == 0.0
+    assert ficc_gsd.intraday_pnl((), last=last, now=up) == 0.0
+    there, here = (evolve(last, prices={NOTE_7.symbol: price}) for price in (99.0, 98.5))
+    assert ficc_gsd.intraday_pnl(positions, last=there, now=here) == pytest.approx(-0.005 * 60e6)
+    with pytest.raises(InputError, match="two dates"):
+        ficc_gsd.intraday_pnl(positions, last=_of(last, date(2026, 6, 29)), now=up)
+    with pytest.raises(InputError, match="no real yields"):
+        ficc_gsd.intraday_pnl(held((TIPS_8, 1e6)), last=last, now=up)
+
+
+def _of(there, day):
+    return evolve(there, as_of=day, curve=evolve(there.curve, as_of=day))
+
+
+@pytest.mark.parametrize(
+    ("as_of", "counts"),
+    [
+        (date(2026, 7, 1), True),
+        (date(2026, 7, 8), True),  # the fifth: the third of July is a holiday
+        (date(2026, 7, 9), False),
+        (date(2026, 7, 31), False),
+        (date(2026, 8, 1), False),  # no business day has passed yet
+        (date(2026, 8, 3), True),
+    ],
+)
+def test_mortgage_pools_count_on_the_first_business_days(as_of, counts):
+    told = reader(as_of, member_records=record_of(blackout_pools=[POOL, {**POOL, "face": -50e6}]))
+    line = ficc_gsd._blackout(pool(), as_of, told)
+    assert line.amount == pytest.approx(150e6 * 0.02 * counts)
+    assert line.part("expected paydowns").amount == pytest.approx(3e6)
+
+
+def test_charges_that_ficc_sets():
+    rows = [
+        {"charge": "volatility_event_charge", "share": 0.2},  # for all
+        {"charge": "volatility_event_charge", "amount": 50.0, "owner": "ALPHA"},
+        {"charge": "volatility_event_charge", "amount": 7.0, "owner": "BETA"},
+        {"charge": "special_charge", "amount": 11.0, "account_class": "PROPRIETARY"},
+    ]
+    found = charged(set_charges=rows)
+    assert found.part("volatility_event_charge").amount == pytest.approx(0.2 * 1_000 + 50)
+    assert found.part("special_charge").how == "not_modelled"  # that of another margin portfolio
+    with pytest.raises(InputError, match=r"Did you mean 'special_charge'"):
+        charged(set_charges=[{"charge": "special", "amount": 1.0}])
+
+
+def test_a_gap_says_what_to_give():
+    found = charged()
+    for name, needed in (
+        ("intraday_mark_to_market", "intraday_pnl"),
+        ("blackout_period_exposure", "blackout_pools"),
+        ("volatility_event_charge", "set_charges"),
+        ("special_charge", "set_charges"),
+        ("backtesting_charge", "deficiencies"),
+    ):
+        assert needed in found.part(name).note
+
+
+@pytest.mark.parametrize("security", [TIPS_8, TreasuryFRN(0.0012, date(2028, 1, 31)), BILL])
+def test_a_repo_that_has_not_started_on_a_security_without_a_model_is_visible(security):
+    forward, started = (Repo(security, start, date(2026, 7, 31), 0.037) for start in (date(2026, 7, 1), AS_OF))
+    found = requirement((forward, 10e6))
+    (gap,) = [line for line in found.part("model").walk() if line.how == "not_modelled"]
+    assert gap.name == f"p0: {forward.symbol}"
+    assert "has not started" in gap.note
+    assert found.part("haircut_charge").value == 0
+    assert not [line for line in requirement((started, 10e6)).part("model").walk() if line.how == "not_modelled"]
 
 
 def test_sensitivities_say_nearly_what_repricing_says():

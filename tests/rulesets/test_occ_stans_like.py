@@ -18,7 +18,7 @@ from crossmargin.methodology import Inputs
 from crossmargin.pnl import PnL
 from crossmargin.portfolio import Pool, Position
 from crossmargin.price_history import PriceHistory
-from crossmargin.products import ETF, Index, ListedOption, SecurityFuture, Stock
+from crossmargin.products import ETF, FutureOption, Index, IndexFuture, ListedOption, SecurityFuture, Stock
 from crossmargin.regimes import SILOED
 from crossmargin.registry import rules
 from crossmargin.rulesets import occ_stans_like as occ
@@ -96,6 +96,20 @@ def test_a_fund_and_its_index_are_one_class():
     assert found.value == 1.0
     assert found.memo[0].name == "net option value"
     assert found.memo[0].value == pytest.approx(sum(line.value for line in found.memo[0].parts))
+
+
+def test_index_futures_and_options_on_them_are_of_the_class_of_their_index():
+    future = IndexFuture("ES", 202609)
+    on_future = FutureOption(future, "put", 6000.0, EXPIRY)
+    index = ListedOption("SPX", "call", 6000.0, EXPIRY, settlement="cash", underlying_kind="index")
+    told = (Underlying("SPX", 0.2, 6000.0, security=Index("SPX", "broad_high_cap")), Underlying("ES 2026-09", 0.2))
+    gains = {future: [-10.0, 5.0, 1.0, 0.0], on_future: [7.0, -3.0, 0.0, 0.0], index: [2.0, -1.0, -1.0, 0.0]}
+    lines, still = ((future, 1.0), (on_future, 1.0), (index, 1.0)), {"SPX": np.zeros(4)}
+    found = asked(gains, *lines, underlyings=told, moves=still, **QUARTER)
+    assert found.value == 1.0  # the worst of -1, 1, 0, 0
+    assert found.part("excess of dependence_stressed_shortfall").value == 0.0
+    apart = [asked({line[0]: gains[line[0]]}, line, underlyings=told, moves=still, **QUARTER).value for line in lines]
+    assert apart == [10.0, 3.0, 1.0]
 
 
 def test_a_long_option_is_worth_its_profit_and_loss_alone():

@@ -1,4 +1,4 @@
-"""SPAN on arrays of our own: a pool margined by hand, options, gaps, account types, the house overlay."""
+"""SPAN on arrays of our own: a pool margined by hand, options, gaps."""
 
 from __future__ import annotations
 
@@ -196,34 +196,20 @@ def test_a_commodity_without_a_row_is_refused():
         margined((MES, 1.0), contracts=[dict(ROWS["MES"])])
 
 
-# ------------------------------------------------------------------------------------------------------ house overlay
+# ---------------------------------------------------------------------------------------------------------- the level
 
 
-def test_a_speculator_owes_110_per_cent():
-    hedger, speculator = (margined((ZN, 10.0), customer_account_type=kind).value for kind in ("hedger", "speculator"))
-    assert speculator == pytest.approx(1.1 * hedger)
-
-
-def test_a_firm_may_ask_more_of_customers_and_a_least_amount():
-    assert margined((ZN, 10.0), customer_multiplier=1.25).value == 12_500 * 1.28
-    assert margined((ZN, 1.0), customer_minimum=5_000.0).value == 5_000
-    assert margined(customer_minimum=5_000.0).value == 0
-
-
-def test_the_overlay_is_not_for_the_house():
-    more = {"customer_multiplier": 2.0, "customer_minimum": 1e6, "customer_account_type": "speculator"}
-    house = margined((ZN, 10.0), account_class=AccountClass.PROPRIETARY, **more)
-    assert house.value == 10 * scan_range("ZN")
-
-
-def test_an_account_type_that_is_none_is_refused():
-    with pytest.raises(InputError, match="account_type"):
-        margined((ZN, 1.0), customer_account_type="retail")
+def test_house_and_customer_owe_the_same_to_the_clearing_house():
+    """What a firm asks of customers beyond it, the speculators' ratio too, are house terms."""
+    house, customer = (
+        margined((ZN, 10.0), account_class=each).value for each in (AccountClass.PROPRIETARY, AccountClass.CFTC_4D_AB)
+    )
+    assert house == customer == 10 * scan_range("ZN")
 
 
 def test_every_parameter_read_is_on_the_figure():
     read = {read.name for read in margined((ZN, 1.0), (OPTION, -1.0)).all_reads()}
-    assert read == set(RULES.parameters) - {"customer_share", "house_account_type"}  # the level above, the house
+    assert read == set(RULES.parameters) - {"customer_share"}  # of the level above
 
 
 def test_the_calibration_says_that_it_is_ours():

@@ -301,7 +301,8 @@ def test_what_the_exchange_asks_beyond_is_a_line():
 
 
 @pytest.mark.parametrize("method", ["per_month", "price_risk"])
-def test_a_calendar_charge_of_another_kind_is_a_gap_only_where_spreads_form(method):
+def test_a_calendar_charge_without_its_basis_is_a_gap_only_where_spreads_form(method):
+    """Nobody says the months of one spread; no net delta is left that would have a price risk."""
     spread = CalendarSpread(1, 100, [Leg(MAR, 1, "A"), Leg(JUN, 1, "B")], method=method)
     flat = commodity("AA", (future("AA-3"), 1), series_spreads=[spread])
     both = commodity("AA", (future("AA-3"), 1), (future("AA-6", JUN), -1), series_spreads=[spread])
@@ -309,10 +310,74 @@ def test_a_calendar_charge_of_another_kind_is_a_gap_only_where_spreads_form(meth
     assert span_requirement(SpanPortfolio(commodities=[both])).maintenance.partial
 
 
-def test_a_flat_credit_is_a_gap_and_earns_nothing():
-    result = span_requirement(SpanPortfolio(commodities=[AA, BB], inter_spreads=[evolve(PAIR, method="flat")]))
+def test_a_credit_by_the_month_without_months_is_a_gap_and_earns_nothing():
+    result = span_requirement(SpanPortfolio(commodities=[AA, BB], inter_spreads=[evolve(PAIR, method="per_month")]))
     assert result.maintenance.partial
     assert result.maintenance.value == 18_000
+
+
+def test_a_flat_credit_in_two_currencies_is_a_gap_and_earns_nothing():
+    euro = evolve(BB, currency="EUR")
+    flat = evolve(PAIR, method="flat", credit_rate_pct=65.0)
+    told = SpanPortfolio(commodities=[AA, euro], inter_spreads=[flat], exchange_rates={"EUR": 1.0})
+    result = span_requirement(told)
+    assert result.maintenance.partial
+    assert result.maintenance.value == 18_000
+
+
+# ------------------------------------------------------------------------------------------- ways of charging spreads
+
+
+def calendar(**more) -> float:
+    """Charge of 4 March-June spreads, of which 6 March futures are left, in a commodity of 1,000 a delta."""
+    spread = CalendarSpread(1, 30.0, [Leg(MAR, 1, "A"), Leg(JUN, 1, "B")], **more)
+    held = commodity("AA", (future("AA-3"), 10), (future("AA-6", JUN), -4), series_spreads=[spread])
+    (found,) = span_requirement(SpanPortfolio(commodities=[held])).commodities
+    assert found.weighted_futures_price_risk == 1000
+    assert not found.risk.partial
+    return found.charges.intra_commodity_charge.value
+
+
+def test_calendar_charges_by_every_method():
+    assert calendar() == 4 * 30
+    assert calendar(method="per_month", months=3) == 4 * 3 * 30
+    assert calendar(method="price_risk") == pytest.approx(4 * 2 * 1000 * 0.30)  # both legs, 30 per cent
+
+
+def test_where_the_price_risk_is_the_scan_range_a_flat_book_pays_it_too():
+    spread = CalendarSpread(1, 5.0, [Leg(MAR, 1, "A"), Leg(JUN, 1, "B")], method="price_risk")
+    held = commodity(
+        "AA",
+        (future("AA-3"), 2),
+        (future("AA-6", JUN), -2),
+        series_spreads=[spread],
+        price_risk_method="scan_range",
+        nearest_month_price_scan_range=800.0,
+    )
+    assert maintenance(held) == pytest.approx(2 * 2 * 800 * 0.05)
+
+
+def credits(**more) -> list[float]:
+    """Credits of 4 spreads of two AA (1,000 a delta) against one BB (2,000 a delta)."""
+    spread = evolve(PAIR, credit_rate_pct=90.0, **more)
+    found = span_requirement(SpanPortfolio(commodities=[AA, BB], inter_spreads=[spread])).commodities
+    return [each.charges.inter_commodity_credit.value for each in found]
+
+
+def test_flat_credits_are_shared_out_by_the_price_risk_used():
+    assert credits(method="flat") == pytest.approx([-4 * 90 / 2, -4 * 90 / 2])  # 2 x 1,000 against 1 x 2,000
+    assert credits(method="per_month", months=2) == pytest.approx([-2 * 4 * 90 / 2] * 2)
+
+
+def test_a_flat_credit_never_leads_below_nothing():
+    assert maintenance(AA, BB, inter_spreads=[evolve(PAIR, method="flat", credit_rate_pct=1e9)]) == 0
+
+
+@pytest.mark.parametrize("months", [0, -1, 1.5, True])
+def test_months_that_are_none_are_refused(months):
+    for make in (CalendarSpread, InterSpread):
+        with pytest.raises(InputError, match="months"):
+            make(1, 10.0, PAIR.legs, method="per_month", months=months)
 
 
 # ------------------------------------------------------------------------------------------------------ what it says

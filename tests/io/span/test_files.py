@@ -12,6 +12,7 @@ from benchmarks import span_files as benchmark
 from crossmargin.errors import InputError
 from crossmargin.io.span import files, positional
 from crossmargin.io.span.files import read_span, write_lines, write_span
+from crossmargin.io.span.portfolio import span_portfolio
 from crossmargin.io.span.records import format_record, parse_record
 from crossmargin.io.span.tables import ContractKey, find_contract, key_of, product_code
 from crossmargin.span.portfolio import CalendarSpread, InterSpread, Leg, SpotMonth, Tier
@@ -196,6 +197,11 @@ def test_options_margined_like_futures():
 def test_flat_and_tiered_credits():
     flat = read(changed("6 ", credit_type="F", credit_rate_pct=1.5)).inter_spreads[0]
     assert (flat.method, flat.credit_rate_pct) == ("flat", 150.0)
+    monthly = read(changed("6 ", credit_type="P", credit_rate_pct=1.5)).inter_spreads[0]
+    assert (monthly.method, monthly.credit_rate_pct) == ("per_month", 150.0)
+    odd = read(changed("6 ", credit_type="Q"))
+    assert not odd.inter_spreads
+    assert any("credit type Q" in note for note in odd.notes)
     tiered = read(changed("6 ", method="20", leg_tiers={"leg_1": 1, "leg_2": 2})).inter_spreads[0]
     assert [leg.tier for leg in tiered.legs] == [1, 2]
 
@@ -213,8 +219,19 @@ def test_what_cannot_be_computed_is_a_gap_or_a_note():
     assert "names a tier" in read(changed("3 ", 1, tiers=[])).commodities["21"].gaps[0]
     assert any("does not define" in note for note in read(changed("E ", combined_commodity="??")).notes)
     assert "weighted price risk method 9" in read(changed("S ", weighted_price_risk_method=9)).commodities["SP"].gaps
-    arrays = changed("2 ", products=[{"product": "ES", "product_type": "FUT", "array_decimals": 2}])
-    assert "arrays with decimals (records 83 and 84)" in read(arrays).commodities["SP"].gaps
+
+
+def test_arrays_in_the_other_records_are_counted_and_told():
+    """Records 83 and 84 have no public layout: what stands in them alone is not there, what stands here too shows."""
+    fine = [{"product": each, "product_type": "FUT", "array_decimals": 2} for each in ("ES", "NQ")]
+    file = read([*changed("2 ", products=fine), "83CMENQ", "84CMENQ"])
+    assert file.skipped == {"83": 1, "84": 1}
+    assert any(note.startswith("2 records of arrays with decimals") for note in file.notes)
+    with pytest.raises(InputError, match="records 83 and 84, whose layout is not public"):
+        find_contract(file, ContractKey("CME", "NQ", "FUT", MARCH))
+    (held,) = span_portfolio(file, [(ContractKey("CME", "ES", "FUT", MARCH), 1)]).commodities
+    assert any("records 83 and 84" in gap for gap in held.gaps)
+    assert not file.commodities["SP"].gaps  # what is not held needs none
 
 
 def test_prices_written_in_an_unknown_way_are_none_and_noted():

@@ -129,7 +129,138 @@ def test_combinations_and_options_without_a_right():
     with pytest.raises(InputError, match="the file gives no right"):
         span_portfolio(file, [(key, 1)])
     portfolio = span_portfolio(file, [(evolve(key, right="call"), 1)])
-    assert "allocation of combinations to the months of their legs" in portfolio.commodities[0].gaps
+    assert any("the file lists no legs of it" in gap for gap in portfolio.commodities[0].gaps)
+
+
+# ------------------------------------------------------------------------------------------------------ combinations
+
+CAL, CAL_CALL = "EC", "EO"  # a calendar of the index future, and the options on it
+
+
+def leg(number, relation, month, **more):
+    return (
+        "Z ",
+        {
+            "exchange": "CME",
+            "product": CAL,
+            "combination_type": "CAL",
+            "month": MARCH,
+            "leg": number,
+            "relation": relation,
+            "ratio": 1.0,
+            "leg_product": "ES",
+            "leg_product_type": "FUT",
+            "leg_month": month,
+        }
+        | more,
+    )
+
+
+LEGS = (leg(1, "A", MARCH), leg(2, "B", JUNE, ratio=2.0))
+
+
+def combined(*legs, method="D", of_product=None, records=RECORDS):
+    """The sample with a calendar and options on it; delta 0.5 of the calendar for the option."""
+    products = [("ES", "FUT"), ("ES", "OOF"), (CAL, "CMB"), (CAL_CALL, "OOC")]
+    record = commodity("CME", "SP", *products)
+    record[1]["combination_method"] = method
+    others = [each for each in records if each[0] not in {"X ", "Y ", "Z "}]
+    place = next(place for place, each in enumerate(others) if each[0] == "2 ")
+    records = [*others[:place], record, *others[place + 1 :]]
+    future_cal = future("CME", CAL, MARCH) | {"product_type": "CMB"}
+    call = future("CME", CAL_CALL, MARCH)
+    call |= {"product_type": "OOC", "option_month": 202602, "strike_raw": 10, "right": "call"}
+    for identity, delta in ((future_cal, 1.0), (call, 0.5)):
+        records += [parameters(identity, 600, 0.2, 50.0), quotes("CME", identity["product"], identity["product_type"])]
+        records += contract(identity, futures_array(600), delta=delta, raw=100)
+    records += [("Y ", {"product": CAL, "option": CAL_CALL}), *legs]
+    records += [("X ", {"combination_method": of_product, "product": CAL})] if of_product else []
+    return read_span(io.BytesIO("\n".join(format_record(*each) for each in records).encode()))
+
+
+CALENDAR = ContractKey("CME", CAL, "CMB", MARCH)
+ON_CALENDAR = ContractKey("CME", CAL_CALL, "OOC", MARCH, option_month=202602, right="call", strike=10.0)
+
+
+def deltas(portfolio):
+    """Net delta of every month of every commodity."""
+    found = {}
+    for each in portfolio.commodities:
+        for held in each.holdings:
+            key = each.code, held.contract.month
+            found[key] = found.get(key, 0.0) + held.quantity * held.contract.delta
+    return {key: delta for key, delta in found.items() if delta}
+
+
+@pytest.mark.parametrize(("key", "delta"), [(CALENDAR, 1.0), (ON_CALENDAR, 0.5)])
+def test_the_delta_of_a_combination_goes_to_the_months_of_its_legs(key, delta):
+    portfolio = span_portfolio(combined(*LEGS), [(key, 10)])
+    assert deltas(portfolio) == pytest.approx({("SP", MARCH): 10 * delta * 0.2, ("SP", JUNE): -10 * delta * 2 * 0.2})
+    assert not portfolio.commodities[0].gaps
+    found = span_requirement(portfolio).commodities[0]
+    assert found.scan.scan_risk == 10 * 600  # the array is whole, and scanned where the combination is
+
+
+def test_spreads_see_the_legs_of_a_combination_as_futures():
+    file = combined(leg(1, "A", MARCH), leg(2, "B", JUNE))
+    futures = {ES: 10, ES_JUNE: -10}
+    assert deltas(span_portfolio(file, {CALENDAR: 10})) == deltas(span_portfolio(file, futures))
+    charges = [
+        span_requirement(span_portfolio(file, held)).commodities[0].charges.intra_commodity_charge.value
+        for held in ({CALENDAR: 10}, futures, {CALENDAR: 10, ES: -10, ES_JUNE: 10})
+    ]
+    assert charges == [10 * 0.2 * 150, 10 * 0.2 * 150, 0]
+
+
+def test_a_leg_may_lie_in_another_commodity():
+    """The index against the ten-year, were both at one exchange: the second leg's delta enters the ten-year's month."""
+    records = [
+        (code, values | {"exchange": "CME"}) if values.get("exchange") == "CBT" else (code, values)
+        for code, values in RECORDS
+    ]
+    file = combined(LEGS[0], leg(2, "B", MARCH, leg_product="21"), records=records)
+    portfolio = span_portfolio(file, [(CALENDAR, 3)])
+    assert deltas(portfolio) == pytest.approx({("SP", MARCH): 0.6, ("21", MARCH): -3.0})
+    assert [each.code for each in portfolio.commodities] == ["SP", "21"]
+    assert span_requirement(portfolio).maintenance.value == 3 * 600  # delta without losses asks nothing by itself
+    elsewhere = span_portfolio(combined(LEGS[0], leg(2, "B", MARCH, leg_product="21")), [(CALENDAR, 3)])
+    assert any("has no array of leg 2, CME 21 FUT" in gap for gap in elsewhere.commodities[0].gaps)
+
+
+@pytest.mark.parametrize(
+    ("legs", "why"),
+    [
+        ((), "the file lists no legs of it"),
+        ((LEGS[0], LEGS[0]), "several combinations"),
+        ((leg(1, "A", 202609),), "no array of leg 1"),
+        ((leg(1, "C", MARCH),), "a side or a ratio"),
+        ((leg(1, "A", MARCH, ratio=0.0),), "a side or a ratio"),
+        ((leg(1, "A", MARCH, ratio_further_digits=5),), "a side or a ratio"),
+        ((leg(1, "A", MARCH, leg_product=CAL, leg_product_type="CMB"),), "a combination itself"),
+    ],
+)
+def test_legs_that_are_not_known_leave_a_gap(legs, why):
+    portfolio = span_portfolio(combined(*legs), [(CALENDAR, 1)])
+    assert any(why in gap for gap in portfolio.commodities[0].gaps)
+    assert deltas(portfolio) == pytest.approx({("SP", MARCH): 0.2})
+    assert span_requirement(portfolio).maintenance.partial
+
+
+@pytest.mark.parametrize(
+    ("more", "gap"),
+    [
+        ({"method": "S"}, "method S"),
+        ({"method": "M"}, "method M"),
+        ({"method": "D", "of_product": "S"}, "method S"),
+        ({"method": "S", "of_product": "D"}, ""),
+        ({"method": None}, ""),
+    ],
+)
+def test_splits_of_the_array_are_a_gap(more, gap):
+    (held,) = span_portfolio(combined(*LEGS, **more), [(CALENDAR, 1)]).commodities
+    assert [each for each in held.gaps if "split of the arrays" in each] == (
+        [f"split of the arrays of combinations ({gap})"] if gap else []
+    )
 
 
 def test_currencies_take_the_rates_of_the_file(tmp_path):

@@ -12,9 +12,11 @@ from crossmargin.errors import InputError
 from crossmargin.io.span import files
 from crossmargin.io.span import xml as reader
 from crossmargin.io.span.files import read_span
+from crossmargin.io.span.portfolio import span_portfolio
 from crossmargin.io.span.records import format_record
 from crossmargin.io.span.tables import ContractKey, find_contract
 from crossmargin.span.portfolio import Tier
+from crossmargin.span.requirement import span_requirement
 from tests.io.span.sample import JUNE, MARCH, RECORDS, XML
 
 CALL_KEY = ContractKey("CME", "ES", "OOF", MARCH, option_month=202602, right="call", strike=6000.0)
@@ -179,6 +181,28 @@ def test_credit_rates_of_xml_that_are_fractions():
     file = read_span(io.BytesIO(XML.replace("<val>60</val>", "<val>0.6</val>").encode()))
     assert file.inter_spreads[0].credit_rate_pct == 60.0
     assert any("read as fractions" in note for note in file.notes)
+
+
+@pytest.mark.parametrize(("credit", "charge", "read"), [("0.6", "0.25", (60.0, 25.0)), ("60", "0.25", (60.0, 0.25))])
+def test_calendar_charges_by_price_risk_are_read_as_the_credits_are(credit, charge, read):
+    text = XML.replace("<val>60</val>", f"<val>{credit}</val>").replace("<chargeMeth>F", "<chargeMeth>W")
+    file = read_span(io.BytesIO(text.replace("<val>150</val>", f"<val>{charge}</val>").encode()))
+    (spread,) = file.commodities["SP"].series_spreads
+    assert (file.inter_spreads[0].credit_rate_pct, spread.charge) == read
+    assert spread.method == "price_risk"
+    held = {ContractKey("CME", "ES", "FUT", MARCH): 3, ContractKey("CME", "ES", "FUT", JUNE): -1}
+    (found,) = span_requirement(span_portfolio(file, held)).commodities
+    assert found.weighted_futures_price_risk == pytest.approx(2 * 6000 / 0.4)  # two futures of a fifth of a delta each
+    assert found.charges.intra_commodity_charge.value == pytest.approx(0.2 * 2 * 30_000 * read[1] / 100)
+
+
+def test_combinations_of_xml_keep_their_own_month_and_say_so():
+    cmb = f"<cmb><cId>31</cId><pe>{MARCH}</pe><p>5</p>{'<ra><r>1</r>' + '<a>9</a>' * 16 + '<d>1</d></ra>'}</cmb>"
+    family = "<cmbPf><pfId>3</pfId><pfCode>EC</pfCode><currency>USD</currency><cvf>50</cvf>" + cmb + "</cmbPf>"
+    link = "<pfLink><exch>CME</exch><pfId>3</pfId><pfCode>EC</pfCode><pfType>CMB</pfType><sc>0.2</sc></pfLink>"
+    text = XML.replace("</oofPf>", "</oofPf>" + family, 1).replace("<adjRate>", link + "<adjRate>", 1)
+    portfolio = span_portfolio(read_span(io.BytesIO(text.encode())), {ContractKey("CME", "EC", "CMB", MARCH): 1})
+    assert any("the file lists no legs of it" in gap for gap in portfolio.commodities[0].gaps)
 
 
 def test_of_several_arrays_the_one_of_the_maintenance_rate_is_read(xml):
