@@ -1,7 +1,8 @@
 """Every rule-set, arrangement and proposal of the library, found by id.
 
 `rulebook()` reads all of their `.toml`; `rulesets()`, `arrangement(id)` and `proposal(id)` give the code beside it.
-To try other values, overlay a rule with `rules(id).with_values(...)` and hand it to `margin` or `compare`.
+To try other values, overlay a rule with `rules(id).with_values(...)` and hand it to `margin` or `compare`. A programme
+that has ended, or never began, may stand here for the record: without conditions it decides nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any
 from crossmargin.errors import InputError, Problem, suggestion
 from crossmargin.parameters import Rules, load_rules
 
-FOLDERS = ("rulesets", "arrangements", "proposals")
+FOLDERS = ("rulesets", "arrangements", "proposals", "collateral")
 
 
 @cache
@@ -44,6 +45,10 @@ def rulebook(overlaid: Iterable[Rules] = ()) -> dict[str, Rules]:
 
 
 def module(id: str) -> Any:
-    """Return the module beside the `.toml` of a rule: its `RULESET`, or `TESTS` and `credits`."""
+    """Return the module beside the `.toml` of a rule.
+
+    A rule-set and a proposal have `scenarios` and `requirement`, a programme `TESTS` and, by its structure, `credits`
+    (two_pot) or `requirement` (one_pot).
+    """
     path = _shipped()[id]
     return import_module(f"crossmargin.{path.parent.name}.{id}")

@@ -1,0 +1,191 @@
+"""What collateral comes to: one balance for each pot, owner, firm and segregation class, and the report of all.
+
+`Balance` holds self-checking lines; `CollateralReport` totals them per level and never across levels. Built by
+`covering.balances`; nothing here reads a rule.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import date
+from typing import Any, Self
+
+from attrs import field, frozen
+
+from crossmargin.accounts import AccountClass, InsolvencyRegime
+from crossmargin.collateral.posted import Place
+from crossmargin.eligibility import Decision
+from crossmargin.errors import InputError, Problem
+from crossmargin.parameters import Read
+from crossmargin.records import as_tuple, from_plain, to_plain
+from crossmargin.results import Line, total
+
+AMOUNTS = ("required", "market_value", "lendable", "covered", "excess", "deficit", "locked")
+
+
+@frozen
+class Balance:
+    """What one owner has in one pot against what it owes there, USD; every amount is a line that explains itself.
+
+    Attributes
+    ----------
+    level : str
+        `customer`, at the carrying firm, or `clearing`, at a clearing house.
+    required : Line
+        Requirements less credits.
+    market_value, lendable : Line
+        What is posted, before and after haircuts.
+    covered : Line
+        The part of the requirement that is met, after every limit.
+    excess, deficit : Line
+        `lendable - covered` and `required - covered`; both stand above 0 only where a limit binds.
+    locked : Line
+        The part of the excess that may not leave: below a minimum, behind a wall, or where the requirement is not
+        known at all. The largest of these.
+    schedules : tuple of str
+        Whose schedules valued it.
+    """
+
+    level: str
+    owner: str
+    firm: str
+    pot: str
+    account_class: AccountClass = field(converter=AccountClass)
+    required: Line
+    market_value: Line
+    lendable: Line
+    covered: Line
+    excess: Line
+    deficit: Line
+    locked: Line
+    schedules: tuple[str, ...] = field(default=(), converter=as_tuple)
+
+    @property
+    def place(self) -> Place:
+        """Owner, firm, pot and segregation class."""
+        return Place(self.owner, self.firm, self.pot, self.account_class)
+
+    @property
+    def law(self) -> str:
+        """The law that keeps it apart from the firm's own, "" where none does."""
+        return self.account_class.segregation_law
+
+    @property
+    def insolvency_regime(self) -> InsolvencyRegime:
+        """The law under which it is wound up when the firm fails."""
+        return self.account_class.insolvency_regime
+
+    @property
+    def partial(self) -> bool:
+        """Whether a requirement or an asset of unknown value is left out."""
+        return self.required.partial or self.lendable.partial
+
+    @property
+    def line(self) -> Line:
+        """What is posted and counts, less what is required: above 0 in excess, below in deficit."""
+        return total(str(self.place), (self.excess, Line("less deficit", -self.deficit.value)), memo=self.lines)
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """Every amount, in the order of the attributes."""
+        return tuple(getattr(self, name) for name in AMOUNTS)
+
+    def explain(self, depth: int = 9) -> str:  # literal: deeper than any calculation
+        """Return every amount and what it is made of, indented, down to `depth`."""
+        from crossmargin.tables import tree  # printing is needed only when asked for
+
+        return "\n".join([str(self.place), *(tree(line, depth) for line in self.lines)])
+
+
+@frozen
+class CollateralReport:
+    """Every balance on one date. Levels never add: a dollar that a firm passes on is seen at both."""
+
+    as_of: date
+    balances: tuple[Balance, ...] = field(default=(), converter=as_tuple)
+    decisions: tuple[Decision, ...] = field(default=(), converter=as_tuple)
+
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The levels that occur, clearing first."""
+        found = {balance.level for balance in self.balances}
+        return tuple(level for level in ("clearing", "customer") if level in found)
+
+    def at(self, place: Place) -> Balance:
+        """Return the balance of a place.
+
+        Raises
+        ------
+        InputError
+            There is none.
+        """
+        for balance in self.balances:
+            if balance.place == place:
+                return balance
+        raise InputError([Problem("nothing is required or posted there.", str(place))])
+
+    def totals(self, level: str = "clearing") -> dict[str, float]:
+        """Return the sum of each amount over the balances of one level, USD."""
+        mine = [balance for balance in self.balances if balance.level == level]
+        return {name: math.fsum(getattr(balance, name).value for balance in mine) for name in AMOUNTS}
+
+    def refused(self) -> tuple[Decision, ...]:
+        """Return the decisions against assets that are not eligible where they lie."""
+        return tuple(decision for decision in self.decisions if not decision.allowed)
+
+    def not_modelled(self) -> tuple[tuple[str, Line], ...]:
+        """Return every (place, line) that is known to exist and left out, each once."""
+        found = {
+            (str(balance.place), line.name, line.note): line
+            for balance in self.balances
+            for whole in (balance.required, balance.lendable)
+            for line in whole.walk()
+            if line.how == "not_modelled"
+        }
+        return tuple((place, line) for (place, *_), line in found.items())
+
+    def reads(self) -> tuple[Read, ...]:
+        """Return every distinct parameter read behind the balances."""
+        return total("", [line for balance in self.balances for line in balance.lines]).all_reads()
+
+    def assumptions(self) -> tuple[Read, ...]:
+        """Return every parameter read that no published text states."""
+        return tuple(read for read in self.reads() if read.grade not in ("rule", "disclosure"))
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return one flat record per balance."""
+        return [_record(self.as_of, balance) for balance in self.balances]
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return the report as JSON that `from_json` reads back."""
+        return json.dumps(to_plain(self), indent=indent, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """Return the report that `to_json` wrote; every line checks its arithmetic again."""
+        try:
+            read: Self = from_plain(cls, json.loads(text))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            fix = "Give the text that CollateralReport.to_json() wrote."
+            raise InputError([Problem(f"is no CollateralReport: {error}.", "JSON", fix)]) from error
+        return read
+
+    def __str__(self) -> str:
+        """Return the balances of each level as aligned tables."""
+        from crossmargin.collateral.text import collateral_text
+
+        return collateral_text(self)
+
+
+def _record(as_of: date, balance: Balance) -> dict[str, Any]:
+    keys = ("level", "owner", "firm", "pot")
+    return {
+        "as_of": as_of.isoformat(),
+        **{key: getattr(balance, key) for key in keys},
+        "account_class": balance.account_class.value,
+        "law": balance.law,
+        "insolvency_regime": balance.insolvency_regime.value,
+        **{name: getattr(balance, name).amount for name in AMOUNTS},
+        "partial": balance.partial,
+    }
