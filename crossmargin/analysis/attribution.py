@@ -1,0 +1,405 @@
+"""Why two regimes ask for different margin: the difference shared among its causes, and among what is held.
+
+Call `attribute(portfolio, market, base, other)`. The causes are steps from the one regime to the other; since what a
+step does depends on which others were taken before, each has its mean effect over all orders (`shapley`), so that no
+order is preferred and the steps add up. What is held is divided by position, and from there by account and asset class.
+
+Which steps there are, and what each changes, is `between_regimes`; the division by position is `euler`. Collateral is
+no step: what may be posted, and where it is segregated, changes no requirement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from fractions import Fraction
+from html import escape
+from itertools import combinations
+from math import factorial, fsum, isclose, isfinite
+from types import MappingProxyType
+from typing import Any
+
+from attrs import field, frozen
+
+from crossmargin.analysis.between_regimes import (
+    CREDIT,
+    ELIGIBILITY,
+    LIMITS,
+    MODEL,
+    POOLING,
+    Between,
+)
+from crossmargin.analysis.euler import Shares, pool_name, position_shares
+from crossmargin.errors import InputError, NumericalError, Problem, Problems, suggestion
+from crossmargin.margin import compare
+from crossmargin.market import Market
+from crossmargin.parameters import Rules
+from crossmargin.portfolio import Portfolio
+from crossmargin.products.options import FUTURE_OPTION_KINDS
+from crossmargin.products.security_based import CREDIT_KINDS
+from crossmargin.products.swaps import CLEARING, kinds_at
+from crossmargin.records import as_tuple
+from crossmargin.regimes import CROSS_MARGIN, SILOED, Regime
+from crossmargin.registry import rulebook
+from crossmargin.results import Comparison, Line, Report, total
+from crossmargin.tables import PROPOSED, money
+
+MOST_STEPS = 12  # 4096 values: more is a mistake
+LEVELS = ("clearing", "customer")
+ABOUT: Mapping[str, str] = MappingProxyType(
+    {
+        POOLING: "which positions are margined together, each under the rule-sets it had",
+        MODEL: "which rule-set margins a pool, with its horizon, floors and add-ons of its own",
+        CREDIT: "percentage credit between pots",
+        LIMITS: "cap on the reduction, minimum and floor of the programme",
+        ELIGIBILITY: "conditions that somebody could meet: papers, registrations, memberships, accounts",
+    }
+)
+_ASSET_CLASSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "Treasuries": (
+            "treasury_bill",
+            "treasury_note",
+            "treasury_bond",
+            "treasury_frn",
+            "tips",
+            "strips",
+        ),
+        "repo": ("repo", "reverse_repo"),
+        "interest-rate futures": ("treasury_future", "short_rate_future", FUTURE_OPTION_KINDS[0]),
+        "interest-rate swaps": tuple(kind for place in CLEARING for kind in kinds_at(place)),
+        "credit": (*CREDIT_KINDS, "corporate_bond", "bond_total_return_swap"),
+    }
+)
+_CLASS_OF = {kind: name for name, kinds in _ASSET_CLASSES.items() for kind in kinds}
+_OTHER_CLASS = "equity"
+_NOBODY = "not divided"
+
+
+@frozen
+class Share:
+    """What one thing has of both totals, USD: a position, an account, an asset class or a pot; a hedge has < 0."""
+
+    name: str
+    base: float
+    other: float
+
+    @property
+    def change(self) -> float:
+        """What `other` asks for more than `base`, USD."""
+        return self.other - self.base
+
+
+@frozen
+class Attribution:
+    """The difference between two regimes' totals at one level, shared among steps and among what is held, USD.
+
+    `line` is the total of `other` as the sum of the total of `base` and the steps. `by_position`, `by_account`,
+    `by_asset_class` and `by_pot` each add up to both totals; what no position can be said to cause stands as
+    `not divided`, with its pool. `states` says what every set of steps asks for, `notes` what to beware of.
+    """
+
+    base: str
+    other: str
+    level: str
+    status: str
+    line: Line
+    by_position: tuple[Share, ...] = field(converter=as_tuple)
+    by_account: tuple[Share, ...] = field(converter=as_tuple)
+    by_asset_class: tuple[Share, ...] = field(converter=as_tuple)
+    by_pot: tuple[Share, ...] = field(converter=as_tuple)
+    states: Mapping[frozenset[str], float] = field(factory=dict)
+    notes: tuple[str, ...] = field(default=(), converter=as_tuple)
+
+    @property
+    def steps(self) -> tuple[Line, ...]:
+        """The mean effect of each step, USD, < 0 where it lowers the requirement."""
+        return self.line.parts[1:]
+
+    def step(self, name: str) -> float:
+        """Return the mean effect of one step, USD.
+
+        Raises
+        ------
+        InputError
+            The two regimes do not differ in such a step.
+        """
+        known = {line.name: line.value for line in self.steps}
+        if name not in known:
+            raise InputError([Problem(f"no step {name!r}.", "attribution", suggestion(name, known))])
+        return known[name]
+
+    def to_records(self) -> list[dict[str, Any]]:
+        """Return one flat record for the start, each step, the total and each share: what a waterfall is drawn from."""
+        named = {"base": self.base, "other": self.other, "level": self.level, "status": self.status}
+        lines = [("start", self.line.parts[0]), *(("step", line) for line in self.steps), ("total", self.line)]
+        found = [{**named, "kind": kind, "name": line.name, "amount": line.value} for kind, line in lines]
+        for kind in ("pot", "account", "asset_class", "position"):
+            for share in getattr(self, f"by_{kind}"):
+                both = {"amount": share.change, "base_amount": share.base, "other_amount": share.other}
+                found.append({**named, "kind": kind, "name": share.name, **both})
+        return found
+
+    def __str__(self) -> str:
+        """Return the steps and the larger shares as aligned text."""
+        return "\n".join("  ".join(cells).rstrip() for cells in _aligned(self._rows())) + "\n"
+
+    def _repr_html_(self) -> str:
+        rows = ("".join(f"<td>{escape(cell)}</td>" for cell in row) for row in self._rows())
+        return f"<table>{''.join(f'<tr>{row}</tr>' for row in rows)}</table>"
+
+    def _rows(self) -> list[tuple[str, str, str, str]]:
+        said = f" ({PROPOSED})" if self.status == "proposed" else ""
+        rows = [(f"{self.base} to {self.other}, {self.level}, USD{said}", "", "", "")]
+        rows += [(line.name, "", "", money(line.amount)) for line in (*self.line.parts, self.line)]
+        for title in ("pot", "account", "asset_class"):
+            rows.append((f"by {title.replace('_', ' ')}", self.base, self.other, "change"))
+            shares = getattr(self, f"by_{title}")
+            rows += [(f"  {each.name}", money(each.base), money(each.other), money(each.change)) for each in shares]
+        return rows + [(f"note: {note}", "", "", "") for note in self.notes]
+
+
+def attribute(
+    portfolio: Portfolio,
+    market: Market,
+    base: Regime = SILOED,
+    other: Regime = CROSS_MARGIN,
+    *,
+    level: str = "clearing",
+    rules: Iterable[Rules] = (),
+) -> Attribution:
+    """Return why `other` asks for more or less than `base`.
+
+    Parameters
+    ----------
+    portfolio, market
+        As for `margin.compare`.
+    base, other : Regime
+        Where the bridge starts and ends.
+    level : str
+        `clearing` or `customer`: levels never add.
+    rules : iterable of Rules
+        Overlaid, as for `compare`.
+
+    Returns
+    -------
+    Attribution
+        Steps and shares, USD. A step < 0 lowers the requirement.
+
+    Raises
+    ------
+    InputError
+        An unknown level, and whatever `compare` refuses.
+    NumericalError
+        The steps do not lead from the one total to the other: a fault of this library.
+
+    Notes
+    -----
+    ==================  ==============================================================================================
+    step                taken, a thing is as in `other`, and else as in `base`
+    ==================  ==============================================================================================
+    pooling             which positions are margined together: in the pools of a proposal or a one-pot programme, or in
+                        silos. Pooled under the rule-sets of silos, the positions of each rule-set are margined
+                        together, whichever accounts they lie in; in silos under a common model, each silo is margined
+                        by it alone.
+    model and horizon   the rule-set of each pool. Horizon, look-back, floors and add-ons of a rule-set are parts of its
+                        model and are not separated from it: no regime has the one without the other.
+    arrangement credit  percentage credit of two-pot programmes.
+    floors and caps     cap, minimum and floor of programmes and proposals that only one of the two has.
+    eligibility         their conditions; not taken, those are waived that somebody could meet. Those that nothing
+                        cures (the product is not on the list) always bind.
+    ==================  ==============================================================================================
+
+    Only steps in which the two regimes differ stand there. All sets of steps are evaluated over one P&L matrix; what a
+    requirement leaves out in some of them only is said in `notes`.
+
+    References
+    ----------
+    Shapley (1953), A value for n-person games.
+
+    Examples
+    --------
+    >>> from crossmargin.samples import basis_trade
+    >>> bridge = attribute(*basis_trade())
+    >>> bridge.step("eligibility") > 0 > bridge.step("arrangement credit")
+    True
+    """
+    if level not in LEVELS:
+        raise InputError([Problem(f"unknown level {level!r}.", "level", suggestion(str(level), LEVELS))])
+    overlaid = tuple(rules)
+    compared = compare(portfolio, market, (base, other), rules=overlaid)
+    between = Between(portfolio, market, base, other, rulebook(overlaid))
+    states: dict[frozenset[str], float] = {}
+
+    def asked(taken: frozenset[str]) -> float:
+        states[taken] = between.total(taken, level)
+        return states[taken]
+
+    effects = shapley(asked, between.steps)
+    line = _bridge(compared, effects, states, level)
+    shares = _Shares(compared, level, between)
+    notes = _notes(between, states)
+    status = next((each.status for each in compared.reports[::-1] if each.status != "in_force"), "in_force")
+    position, account, asset_class, pot = shares.all()
+    return Attribution(
+        base.name,
+        other.name,
+        level,
+        status,
+        line=line,
+        by_position=position,
+        by_account=account,
+        by_asset_class=asset_class,
+        by_pot=pot,
+        states=states,
+        notes=notes,
+    )
+
+
+def shapley(value: Callable[[frozenset[str]], float], steps: Iterable[str]) -> dict[str, float]:
+    """Return the mean effect of each step over all orders in which they can be taken.
+
+    Parameters
+    ----------
+    value : callable
+        Steps taken in, figure out (USD). Called once for each of the 2^n sets.
+    steps : iterable of str
+        At most `MOST_STEPS`, each once.
+
+    Returns
+    -------
+    dict
+        Step -> its effect: they add up to `value(all) - value(none)`, reckoned in fractions and rounded once each.
+
+    Raises
+    ------
+    InputError
+        Too many steps, or one twice.
+    NumericalError
+        A value that is not finite.
+
+    References
+    ----------
+    Shapley (1953), A value for n-person games, Contributions to the Theory of Games 2, 307-317.
+
+    Examples
+    --------
+    Two offsets, each of which is worth less after the other: 100 at first, 60 with a, 70 with b, 50 with both.
+
+    >>> asked = {"": 100.0, "a": 60.0, "b": 70.0, "ab": 50.0}
+    >>> shapley(lambda taken: asked["".join(sorted(taken))], ["a", "b"])
+    {'a': -30.0, 'b': -20.0}
+    """
+    names = tuple(steps)
+    _check(names)
+    subsets = [frozenset(taken) for count in range(len(names) + 1) for taken in combinations(names, count)]
+    values = {taken: _exact(value(taken), taken) for taken in subsets}
+    orders = [factorial(count) * factorial(len(names) - count - 1) for count in range(len(names))]
+    found = {}
+    for name in names:
+        without = (taken for taken in subsets if name not in taken)
+        gains = (orders[len(taken)] * (values[taken | {name}] - values[taken]) for taken in without)
+        found[name] = float(sum(gains, Fraction(0)) / factorial(len(names)))
+    return found
+
+
+def _check(names: tuple[str, ...]) -> None:
+    problems = Problems()
+    for name in dict.fromkeys(name for name in names if names.count(name) > 1):
+        problems.add("stands twice.", where=f"step {name!r}", fix="Name each step once.")
+    if len(names) > MOST_STEPS:
+        problems.add(f"{len(names)} steps.", where="steps", fix=f"Give at most {MOST_STEPS}: all sets are evaluated.")
+    problems.raise_if_any()
+
+
+def _exact(value: float, taken: frozenset[str]) -> Fraction:
+    if not isfinite(value):
+        raise NumericalError(f"The value of {sorted(taken)} is {value}.")
+    return Fraction(value)
+
+
+def _bridge(
+    compared: Comparison, effects: Mapping[str, float], states: Mapping[frozenset[str], float], level: str
+) -> Line:
+    """Return the total of the second regime as that of the first and the steps; the states must end at both."""
+    ends = [report.total(level) for report in compared.reports]
+    for end, state in zip(ends, (states[frozenset()], states[frozenset(effects)]), strict=True):
+        if not isclose(end, state, rel_tol=1e-9, abs_tol=1e-6):
+            raise NumericalError(f"The steps lead to {state}, the regime asks for {end}.")
+    first, second = (report.regime for report in compared.reports)
+    steps = [Line(name, amount, note=ABOUT[name]) for name, amount in effects.items()]
+    return total(f"{second} total", [Line(f"{first} total", ends[0]), *steps])
+
+
+def _notes(between: Between, states: Iterable[frozenset[str]]) -> tuple[str, ...]:
+    """Say which figures some states leave out and the two regimes do not: a step that leads there looks too cheap."""
+    ends = between.left_out(()) | between.left_out(between.steps)
+    extra = sorted({name for taken in states for name in between.left_out(taken) - ends})
+    said = [f"not modelled in some states only: {', '.join(extra)}"] if extra else []
+    return (*said, *(["both totals leave something out: see the report"] if ends else []))
+
+
+@frozen
+class _Shares:
+    """Both totals, divided."""
+
+    compared: Comparison
+    level: str
+    between: Between
+
+    def all(self) -> tuple[tuple[Share, ...], ...]:
+        """Return the shares by position, account, asset class and pot."""
+        base, other = (self._of(report) for report in self.compared.reports)
+        positions = {position.id: position for position in self.between.portfolio.positions}
+        names = dict.fromkeys([*positions, *base, *other])
+        each = [Share(name, base.get(name, 0.0), other.get(name, 0.0)) for name in names]
+        accounts = {id: position.account for id, position in positions.items()}
+        classes = {id: _asset_class(position.product.kind) for id, position in positions.items()}
+        return tuple(each), _grouped(each, self._told(accounts)), _grouped(each, self._told(classes)), self._by_pot()
+
+    def _of(self, report: Report) -> Shares:
+        """Return the share of each position, and what is not divided of each pool."""
+        drawn = [each.positions for one in self.compared.reports for each in one.requirements]
+        by_pool = position_shares(report, self.level, self.between.inputs, self.between.book, drawn=drawn)
+        parts: dict[str, list[float]] = {}
+        for pool, shares in by_pool.items():
+            for id, amount in shares.items():
+                parts.setdefault(id or f"{_NOBODY}: {pool}", []).append(amount)
+        return {id: fsum(amounts) for id, amounts in parts.items()}
+
+    def _told(self, groups: Mapping[str, str]) -> dict[str, str]:
+        """Return the group of each position, and of each pool all of whose positions are of one group."""
+        pools: dict[str, set[str]] = {}
+        for report in self.compared.reports:
+            for each in report.requirements:
+                name = f"{_NOBODY}: {pool_name(report, each)}"
+                pools.setdefault(name, set()).update(groups[id] for id in each.positions)
+        return {**groups, **{pool: found.pop() for pool, found in pools.items() if len(found) == 1}}
+
+    def _by_pot(self) -> tuple[Share, ...]:
+        found: dict[str, tuple[list[float], list[float]]] = {}
+        for side, report in enumerate(self.compared.reports):
+            for entry in (entry for entry in report.entries if entry.level == self.level):
+                found.setdefault(entry.pot, ([], []))[side].append(entry.line.value)
+        return tuple(Share(pot, fsum(base), fsum(other)) for pot, (base, other) in found.items())
+
+
+def _grouped(shares: Iterable[Share], group: Mapping[str, str]) -> tuple[Share, ...]:
+    found: dict[str, list[Share]] = {}
+    for share in shares:
+        found.setdefault(group.get(share.name, _NOBODY), []).append(share)
+    return tuple(
+        Share(name, fsum(each.base for each in held), fsum(each.other for each in held)) for name, held in found.items()
+    )
+
+
+def _asset_class(kind: str) -> str:
+    return _CLASS_OF.get(kind, _OTHER_CLASS)
+
+
+def _aligned(rows: list[tuple[str, str, str, str]]) -> Iterable[tuple[str, ...]]:
+    """Yield the rows with their columns aligned; a row of one cell is a heading and widens nothing."""
+    cells = [row for row in rows if any(row[1:])]
+    widths = [max((len(row[column]) for row in cells), default=0) for column in range(4)]
+    for row in rows:
+        numbers = (cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))
+        yield (row[0].ljust(widths[0]), *numbers)

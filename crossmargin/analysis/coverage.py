@@ -1,0 +1,253 @@
+"""How the requirements of regimes did on past days: coverage, clusters of exceptions, procyclicality and cost.
+
+Call `coverage(book, history, regimes, days)`: it margins a book on every day under every regime and hands the figures
+of each owner to `backtest`. For one rule-set and one pool `margin_series` is quicker. Nothing here sees a later day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
+from fractions import Fraction
+from math import fsum
+from typing import TypeAlias
+
+import numpy as np
+from attrs import evolve, frozen
+
+from crossmargin.analysis.backtest import (
+    ClusterTest,
+    CoverageTest,
+    Procyclicality,
+    TrafficLight,
+    christoffersen,
+    exceptions,
+    kupiec,
+    procyclicality,
+    traffic_light,
+)
+from crossmargin.analysis.margin_series import Gap, MarketHistory
+from crossmargin.errors import CrossMarginError, InputError, NotInForce, Problem, Problems
+from crossmargin.margin import compare
+from crossmargin.market import Market
+from crossmargin.parameters import Rules
+from crossmargin.pnl import can_revalue, revalue
+from crossmargin.portfolio import Portfolio, Position
+from crossmargin.regimes import Regime
+from crossmargin.registry import rulebook
+from crossmargin.results import Comparison
+from crossmargin.spot_scenarios import has_history
+from crossmargin.underlyings import securities_held
+
+PastBook: TypeAlias = Portfolio | Callable[[Market], Portfolio]
+"""What is held: the same on all days, or told from the market of each."""
+
+
+@frozen
+class Coverage:
+    """How the requirement of one owner at one firm did under a regime, on days whose changes do not overlap.
+
+    `uncovered` is the largest loss beyond the requirement, USD; `cost` the mean requirement over that of the first
+    regime. None where too few days, or a day without requirement, say nothing.
+    """
+
+    regime: str
+    owner: str
+    firm: str
+    days: int
+    exceptions: int
+    uncovered: float
+    coverage: CoverageTest
+    clusters: ClusterTest
+    zone: TrafficLight
+    procyclicality: Procyclicality | None
+    cost: float | None
+
+
+def coverage(
+    book: PastBook,
+    history: MarketHistory,
+    regimes: Iterable[Regime],
+    days: Iterable[date],
+    *,
+    rules: Iterable[Rules] = (),
+    calibration: date | None = None,
+    confidence: float = 0.99,
+    horizon_days: int | None = None,
+) -> tuple[tuple[Coverage, ...], tuple[Gap, ...], tuple[str, ...]]:
+    """Return how each owner's requirement at each firm did on past days, the days without figures, and notes.
+
+    Parameters
+    ----------
+    book : Portfolio, or callable from Market to Portfolio
+        What is held: the same on all days, or told from the market of each.
+    history : MarketHistory
+        No day sees a later one.
+    days : iterable of date
+        Sorted, doubles dropped.
+    calibration : date, optional
+        The rules' values and conditions of this date are used on every day: a study of regimes, not of what was asked
+        at the time. Otherwise a programme does nothing on days before it began.
+    confidence : float
+        The share of days that the regimes are tested to cover.
+    horizon_days : int, optional
+        Rows of history over which profit and loss is taken, the same for all regimes; the longest horizon of their
+        rules unless given.
+
+    Raises
+    ------
+    InputError
+        A confidence or horizon out of range.
+
+    Notes
+    -----
+    Clearing level. The change of the market comes at once, without ageing, carry or funding. Firms and owners do not
+    cover one another. Tests take days whose changes do not overlap: the first, and then each that is `horizon_days`
+    rows or more after the last taken; procyclicality is that of the same days, from one to the next.
+    """
+    _check_coverage(confidence, horizon_days)
+    chosen, known_rules = tuple(regimes), rulebook(rules).values()
+    overlaid = tuple(each if calibration is None else _held_at(each, calibration) for each in known_rules)
+    known, missing = {}, []
+    for day in sorted(set(days)):
+        try:
+            known[day] = _on_day(book, history, day, chosen, rules=overlaid, horizon_days=horizon_days)
+        except CrossMarginError as error:
+            missing.append(Gap(day, str(error)))
+    series, apart = tuple(known.values()), _apart(known.values())
+    units = dict.fromkeys(unit for each in series for unit in each.asked)
+    found = [_covered(unit, series, apart, confidence, first=(chosen[0].name, *unit[1:])) for unit in units]
+    left = sorted({text for each in series for text in each.left_out})
+    said = [f"profit and loss leaves out {', '.join(left)}"] if left else []
+    hypothetical = f"the rules of {calibration} on every day: a study, hypothetical on past days"
+    return tuple(found), tuple(missing), (*said, *([hypothetical] if calibration else []))
+
+
+@frozen
+class _Day:
+    """What each (regime, owner, firm) was asked for on a day, and what came of it, USD."""
+
+    row: int
+    horizon_days: int
+    asked: Mapping[tuple[str, str, str], float]
+    gained: Mapping[tuple[str, str, str], float]
+    left_out: frozenset[str]
+
+
+def _on_day(
+    book: PastBook,
+    history: MarketHistory,
+    day: date,
+    regimes: tuple[Regime, ...],
+    *,
+    rules: tuple[Rules, ...],
+    horizon_days: int | None,
+) -> _Day:
+    market = history.market(day)
+    portfolio = book if isinstance(book, Portfolio) else book(market)
+    compared = compare(portfolio, market, regimes, rules=rules)
+    horizon = horizon_days or _longest(compared)
+    gains, left_out = _gains(portfolio.positions, market, history, horizon)
+    asked: dict[tuple[str, str, str], list[float]] = {}
+    held: dict[tuple[str, str, str], dict[str, None]] = {}
+    for report in compared.reports:
+        for each in (each for each in report.entries if each.level == "clearing"):
+            asked.setdefault((report.regime, each.owner, each.firm), []).append(each.line.value)
+        for each in (each for each in report.requirements if each.level == "clearing"):
+            held.setdefault((report.regime, each.owner, each.firm), {}).update(dict.fromkeys(each.positions))
+    totals = {unit: fsum(amounts) for unit, amounts in asked.items()}
+    gained = {unit: fsum(gains.get(id, 0.0) for id in ids) for unit, ids in held.items()}
+    row = history.yields.row_at(day)
+    return _Day(-1 if row is None else row, horizon, asked=totals, gained=gained, left_out=left_out)
+
+
+def _apart(days: Iterable[_Day]) -> list[int]:
+    """Return which of the days to take so that their changes do not overlap."""
+    taken: list[int] = []
+    free = -1
+    for number, each in enumerate(days):
+        if each.row >= free:
+            taken.append(number)
+            free = each.row + each.horizon_days
+    return taken
+
+
+def _longest(compared: Comparison) -> int:
+    """Return the longest horizon that some figure was reckoned over."""
+    reads = (read for report in compared.reports for read in report.reads() if read.name == "horizon_days")
+    return max((int(read.value) for read in reads), default=1)
+
+
+def _gains(
+    positions: Iterable[Position], market: Market, history: MarketHistory, horizon_days: int
+) -> tuple[dict[str, float], frozenset[str]]:
+    """Return what each position gained over the next rows of the history, USD, and the products without a figure."""
+    held = tuple(positions)
+    products = [position.product for position in held]
+    securities = securities_held(products, market.underlyings)
+    moved = {name: each for name, each in securities.items() if has_history(name, each, market.price_history)}
+    change = history.change(market.as_of, horizon_days, moved)
+    if change is None:
+        fix = "Leave out the last days."
+        raise InputError([Problem(f"no row {horizon_days} business days later.", f"history after {market.as_of}", fix)])
+    known = [product for product in dict.fromkeys(products) if can_revalue(product, market, change)]
+    pnl = revalue(known, market, change)
+    gains = {each.id: each.quantity * float(pnl.row(each.product)[0]) for each in held if each.product in pnl}
+    return gains, frozenset(each.product.symbol for each in held if each.product not in pnl)
+
+
+def _covered(
+    unit: tuple[str, str, str],
+    days: Sequence[_Day],
+    apart: list[int],
+    confidence: float,
+    *,
+    first: tuple[str, str, str],
+) -> Coverage:
+    asked, base = (np.array([each.asked.get(one, 0.0) for each in days]) for one in (unit, first))
+    gained = np.array([each.gained.get(unit, 0.0) for each in days])
+    hits = exceptions(gained[apart], np.maximum(0.0, asked[apart]))
+    count, tested = int(hits.sum()), int(hits.size)
+    share = float(1 - Fraction(str(confidence)))
+    return Coverage(
+        *unit,
+        days=tested,
+        exceptions=count,
+        uncovered=max(0.0, float(np.max(-gained[apart] - asked[apart]))),
+        coverage=kupiec(tested, count, share),
+        clusters=christoffersen(hits, share),
+        zone=traffic_light(tested, count, share),
+        procyclicality=procyclicality(asked[apart], 1) if tested > 1 and (asked[apart] > 0.0).all() else None,
+        cost=float(asked.mean() / base.mean()) if base.any() else None,
+    )
+
+
+def _held_at(rules: Rules, day: date) -> Rules:
+    """Return a rule whose values and conditions of one day hold on every day."""
+    values = {}
+    for name in rules.parameters:
+        try:
+            values[name] = rules.in_force(name, day).value
+        except NotInForce:
+            continue
+    bound = tuple(
+        evolve(each, start=date.min, end=None)
+        for each in rules.conditions
+        if any(each.applies(day, origin) for origin in each.origin)
+    )
+    held = rules.with_values(because=f"the value of {day} on every day", **values) if values else rules
+    return evolve(held, conditions=bound)
+
+
+def _check_coverage(confidence: float, horizon_days: int | None) -> None:
+    problems = Problems()
+    if not 0.0 < confidence < 1.0:
+        problems.add(f"{confidence!r} is out of range.", where="confidence", fix="Give a share such as 0.99.")
+    check_whole(problems, "horizon_days", 1 if horizon_days is None else horizon_days)
+    problems.raise_if_any()
+
+
+def check_whole(problems: Problems, where: str, value: object, *, least: int = 1) -> None:
+    """Note a value that is no whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        problems.add(f"{value!r} is no count.", where=where, fix=f"Give a whole number of at least {least}.")
