@@ -36,7 +36,10 @@ def as_date(value: date) -> date:
 
 def as_dates(values: Iterable[date]) -> tuple[date, ...]:
     """Return plain dates; raise `InputError` for anything that is none."""
-    return tuple(as_date(value) for value in values)
+    days = tuple(values)
+    if set(map(type, days)) <= {date}:  # as nearly always
+        return days
+    return tuple(as_date(day) for day in days)
 
 
 def as_texts(values: Iterable[str]) -> tuple[str, ...]:

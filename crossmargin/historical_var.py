@@ -9,25 +9,27 @@ The engine holds no parameter; what a rule knows of and cannot calculate it list
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from datetime import date
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-from attrs import evolve, field, frozen
+from attrs import evolve, field, fields, frozen
 from numpy.typing import ArrayLike
 
 from crossmargin import prisma
+from crossmargin.columns import FloatArray
 from crossmargin.errors import InputError, Problem, Problems, suggestion
-from crossmargin.methodology import Inputs, Table, unmodelled
+from crossmargin.filtering import CorrelationScaling
+from crossmargin.methodology import Inputs, unmodelled
 from crossmargin.parameters import Read, Reader
+from crossmargin.pnl import PnL
 from crossmargin.portfolio import Pool, Position
-from crossmargin.products import Product
-from crossmargin.products.treasuries import TREASURY_SECURITIES, Repo, ReverseRepo, years_between
 from crossmargin.results import Line, largest, not_modelled, scaled, total
 from crossmargin.risk import TailMeasure, TailValue
 from crossmargin.scenarios import ScenarioSpec
+from crossmargin.size_charges import Holding, net_holdings, rate_floor, size_charges
 
 WORST = "mean_of_k_worst"
 REDUCERS: Mapping[str, tuple[bool, bool]] = MappingProxyType(  # name -> (scaled robustly, split in sub-samples)
@@ -49,7 +51,9 @@ COMBINERS: Mapping[str, str] = MappingProxyType(  # name -> what the historical 
         "buffered": "",
     }
 )
-_PER_CENT = 100.0
+_BLOCK = 128  # positions whose losses are found together: a few MB
+_GROUPS = 64  # of a row, at least: fewer are too narrow for the processor's vectors
+_SHALLOW = 8  # where a tail is at most an eighth of its sample it pays to cut it out first
 
 
 @frozen
@@ -77,8 +81,8 @@ class Reducer:
         6.0
         """
         parts = prisma.sub_samples(pnl, self.samples)
-        losses = [np.asarray(self.measure.of_pnl(part, floor_at_zero=True)) for part in parts]
-        result = self.factor * np.mean(losses, axis=0)
+        losses = [np.asarray(_tail(part, self.measure)) for part in parts]
+        result = self.factor * np.mean(np.stack(losses, axis=-1), axis=-1)
         return float(result) if np.ndim(result) == 0 else result
 
 
@@ -168,14 +172,18 @@ class Leg:
             return tail
         return total(name, [evolve(tail, name="value at risk"), _correlation_break(sample, tail.value, self.breaks)])
 
-
-@frozen
-class _Holding:
-    """The net position in one product: its size in units, USD of face or contracts, and its own loss."""
-
-    product: Product
-    size: float
-    own_loss: float
+    def own_losses(self, pnl: PnL | None, held: Sequence[Holding]) -> list[float]:
+        """Return what each net position loses on its own, USD."""
+        found: list[float] = []
+        if pnl is None:
+            return found
+        for start in range(0, len(held), _BLOCK):
+            block = held[start : start + _BLOCK]
+            gains = np.empty((len(block), pnl.values.shape[1]))
+            for row, each in zip(gains, block, strict=True):
+                np.multiply(each.net, pnl.row(each.product), out=row)
+            found += np.asarray(self.reducer.of_pnl(gains)).tolist()
+        return found
 
 
 def scenarios(p: Reader) -> tuple[ScenarioSpec, ...]:
@@ -224,11 +232,12 @@ def requirement(pool: Pool, inputs: Inputs, p: Reader) -> Line:
     """
     found = legs(p)
     held, refused = _split(pool.positions, inputs, found)
-    pooled = [leg.line(inputs.pooled(held, leg.spec)) for leg in found]
-    holdings = _holdings(held, inputs, found[0])
+    pooled = [leg.line(_pooled(held, inputs, leg)) for leg in found]
+    holdings = net_holdings(held)
+    own_losses = partial(found[0].own_losses, inputs.pnl.get(found[0].spec))
     parts = [
-        _base_charge(pooled, holdings, inputs.as_of, p),
-        *_size_charges(pooled[0].value, holdings, inputs.as_of, p),
+        _base_charge(pooled, lambda: rate_floor(holdings, inputs.as_of, p), p),
+        *size_charges(holdings, own_losses, p, portfolio_loss=pooled[0].value, as_of=inputs.as_of),
         *_known_gaps(p),
         *unmodelled(refused, "its profit and loss under the scenarios of this rule-set is not known"),
     ]
@@ -242,8 +251,8 @@ def legs(p: Reader) -> tuple[Leg, ...]:
     -----
     `historical_var` reads `scenarios` (`historical` or `filtered`), `horizon_days`, `lookback_years` and, filtered,
     `decay_factor`; if the rule has them `scaling`, `volatility_floor`, `volatility_ratio_cap`, `filter_seed_days` and
-    the table `correlation_break`. A `stress_period` that the combiner does not measure by itself is appended to the
-    look-back.
+    the tables `correlation_scaling` (fields of `filtering.CorrelationScaling`) and `correlation_break`. A
+    `stress_period` that the combiner does not measure by itself is appended to the look-back.
     `stress_var` is measured over `stress_period`, with `stress_<name>` in place of a parameter `<name>` of the reducer
     where the rule has it; `long_run_var` unfiltered over `long_run_years`.
     """
@@ -324,96 +333,56 @@ def combiner(p: Reader) -> Combiner:
     return Combiner(kind, getattr(p, weights[kind]) if kind in weights else 1.0)
 
 
-def _base_charge(pooled: list[Line], holdings: list[_Holding], as_of: date, p: Reader) -> Line:
+def _base_charge(pooled: list[Line], floor: Callable[[], Line], p: Reader) -> Line:
     combined = combiner(p)
     reads = p.taken()
-    second = _floor(holdings, as_of, p) if combined.needs == "floor" else next(iter(pooled[1:]), None)
+    second = floor() if combined.needs == "floor" else next(iter(pooled[1:]), None)
     return combined.line("base_charge", pooled[0], second, reads=reads)
 
 
-def _floor(holdings: list[_Holding], as_of: date, p: Reader) -> Line:
-    table = p.floor_rates
-
-    def rated(row: Mapping[str, Any], each: _Holding) -> Line:
-        return scaled(each.product.symbol, row["rate"], Line("size", each.size))
-
-    return total("floor", _by_row(holdings, table, as_of, rated), reads=p.taken())
+def _pooled(held: Sequence[Position], inputs: Inputs, leg: Leg) -> FloatArray:
+    """Return the P&L [n_scenarios] of positions that the scenarios of a leg revalue, USD; [0] of none."""
+    if not held:
+        return np.zeros(0)
+    return inputs.pnl[leg.spec].pooled([each.product for each in held], [each.quantity for each in held])
 
 
-def _size_charges(portfolio_loss: float, holdings: list[_Holding], as_of: date, p: Reader) -> list[Line]:
-    """Return the charges that grow with the size of positions, of those that the rule has a table for."""
-    depth = p.optional("market_depth")
-    impact, concentration = (p.optional(name) for name in ("impact_factors", "concentration_factors"))
-    floor, charges = p.optional("alpha_floor"), []
-    reads = p.taken()
-    if depth is not None and impact is not None:
-        parts = _by_row(holdings, depth, as_of, lambda row, each: _close_out(row, each, impact))
-        line = total("liquidity_charge", parts, reads=reads)
-        if floor is not None:
-            alpha = prisma.diversification_share(portfolio_loss, (each.own_loss for each in holdings), floor)
-            line = scaled("liquidity_charge", alpha, total("close-out cost", parts), reads=reads)
-        charges.append(line)
-    if depth is not None and concentration is not None:
-        parts = _by_row(
-            holdings, depth, as_of, lambda row, each: _impact(each.product.symbol, row, each, concentration)
-        )
-        charges.append(total("concentration_charge", parts, reads=reads))
-    return charges
+def _tail(pnl: FloatArray, measure: TailMeasure) -> TailValue:
+    """Return `measure` of P&L [..., n_scenarios], never negative; of many rows it sees the worst results only."""
+    if pnl.ndim == 2 and pnl.size and np.isfinite(pnl).all():
+        count, of_worst = _tail_measure(measure, pnl.shape[1])
+        if count:
+            return of_worst.of_pnl(_worst(pnl, count), floor_at_zero=True)
+    return measure.of_pnl(pnl, floor_at_zero=True)
 
 
-def _close_out(row: Mapping[str, Any], each: _Holding, factors: Table) -> Line:
-    """Return what it costs to trade out of a position: half the spread, and what its size moves the market."""
-    spread = scaled("bid-ask", row["half_spread"], Line("size", each.size))
-    return total(each.product.symbol, [spread, _impact("market impact", row, each, factors)])
+@lru_cache(maxsize=64)
+def _tail_measure(measure: TailMeasure, n: int) -> tuple[int, TailMeasure]:
+    """Return how many of the worst of n results are enough, and the same measure of these; 0 where all are needed."""
+    used = np.flatnonzero(measure.scenario_weights(np.arange(n)))  # by rank, from the worst on
+    count, one = int(used[-1]) + 1, used.size == 1
+    if count * _SHALLOW > n or not (one or measure.estimator == WORST):
+        return 0, measure
+    return count, TailMeasure("kth_worst", k=count) if one else measure
 
 
-def _impact(name: str, row: Mapping[str, Any], each: _Holding, factors: Table) -> Line:
-    """Return the position's own loss times the factor of its size relative to a day's market."""
-    volume = row["daily_volume"]
-    if volume <= 0.0:
-        raise InputError([Problem(f"{volume!r} is not above 0.", f"daily_volume of {each.product.symbol}")])
-    size, last = _PER_CENT * each.size / volume, factors[-1]["to_pct"]
-    if size > last:
-        return not_modelled(name, f"a size of {size:.0f} % of daily volume is beyond the table, which ends at {last} %")
-    return scaled(name, prisma.liquidity_factor(size, factors), Line("own loss", each.own_loss))
+def _worst(pnl: FloatArray, count: int) -> FloatArray:
+    """Return rows that hold the `count` smallest results of each row of `pnl` and few others.
 
-
-def _by_row(
-    holdings: Iterable[_Holding],
-    table: Table,
-    as_of: date,
-    charge: Callable[[Mapping[str, Any], _Holding], Line],
-) -> list[Line]:
-    """Return the charge of each holding by its row of a table; without a row it is visibly not modelled."""
-    lines = []
-    for each in holdings:
-        row = next((row for row in table if _covers(row, each.product, as_of)), None)
-        symbol = each.product.symbol
-        lines.append(not_modelled(symbol, "no row of the table is for it") if row is None else charge(row, each))
-    return lines
-
-
-def _covers(row: Mapping[str, Any], product: Product, as_of: date) -> bool:
-    """Whether a row is for a product: by kind and, where the row names them, by contract and remaining years."""
-    of_contract = "contracts" not in row or getattr(product, "contract", "") in row["contracts"]
-    if product.kind not in row["kinds"] or not of_contract or "to_years" not in row:
-        return product.kind in row["kinds"] and of_contract
-    security = product.collateral if isinstance(product, Repo | ReverseRepo) else product
-    years = years_between(as_of, security.maturity) if isinstance(security, TREASURY_SECURITIES) else math.inf
-    return bool(row["from_years"] < years <= row["to_years"])
-
-
-def _holdings(positions: Iterable[Position], inputs: Inputs, leg: Leg) -> list[_Holding]:
-    """Return the net position of every product and its loss on its own, by symbol; what nets to nothing is left out."""
-    quantities: dict[Product, list[float]] = {}
-    for position in positions:
-        quantities.setdefault(position.product, []).append(position.quantity)
-    nets = {product: math.fsum(found) for product, found in quantities.items()}
-    held = sorted((product for product, net in nets.items() if net), key=lambda product: product.symbol)
-    rows = ((product, inputs.pnl[leg.spec].row(product)) for product in held)
-    return [
-        _Holding(product, abs(nets[product]), float(leg.reducer.of_pnl(nets[product] * row))) for product, row in rows
-    ]
+    The smallest of each of some strided groups are taken: `count` of these lie at or below a bound, so that no result
+    above it is among those wanted. Rows with fewer results up to theirs are filled with the bound itself.
+    """
+    rows, n = pnl.shape
+    groups = min(max(2 * count, _GROUPS), n // 2)
+    length = n // groups * groups
+    least = pnl[:, :length].reshape(rows, -1, groups).min(axis=1)
+    np.minimum(least[:, : n - length], pnl[:, length:], out=least[:, : n - length])
+    bound = np.partition(least, count - 1, axis=1)[:, count - 1 : count]
+    within = np.flatnonzero(pnl <= bound)
+    held = np.bincount(within // n, minlength=rows)[:, None]
+    found = np.repeat(bound, held.max(), axis=1)
+    found[np.arange(found.shape[1]) < held] = pnl.ravel()[within]
+    return found
 
 
 def _split(
@@ -422,8 +391,9 @@ def _split(
     """Return the positions that every scenario set revalues, and the others."""
     held: list[Position] = []
     refused: list[Position] = []
+    sets = [inputs.pnl.get(leg.spec, ()) for leg in found]
     for position in positions:
-        known = all(inputs.revalued(position, leg.spec) for leg in found)
+        known = all(position.product in pnl for pnl in sets)
         (held if known else refused).append(position)
     return held, refused
 
@@ -450,4 +420,15 @@ def _filter(p: Reader) -> dict[str, Any]:
         "ratio_cap": p.optional("volatility_ratio_cap"),
         "seed_days": p.optional("filter_seed_days"),
     }
+    if (table := p.optional("correlation_scaling")) is not None:
+        given["correlation"] = _correlation_scaling(table)
     return {"decay": p.decay_factor, **{name: value for name, value in given.items() if value is not None}}
+
+
+def _correlation_scaling(table: Mapping[str, Any]) -> CorrelationScaling:
+    known = [field.name for field in fields(CorrelationScaling)]
+    if unknown := sorted(set(table) - set(known)):
+        raise InputError(
+            [Problem(f"has no use for {unknown[0]!r}.", "correlation_scaling", suggestion(unknown[0], known))]
+        )
+    return CorrelationScaling(**table)

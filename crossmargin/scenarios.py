@@ -17,7 +17,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from crossmargin.columns import FloatArray, as_dates, as_texts, readonly
 from crossmargin.errors import InputError, Problem, Problems, suggestion
-from crossmargin.filtering import decay_problems, filter_problems, filtered_returns, is_positive, seed_problems
+from crossmargin.filtering import (
+    CorrelationScaling,
+    correlation_scaled,
+    decay_problems,
+    filter_problems,
+    filtered_returns,
+    is_positive,
+    seed_problems,
+)
 from crossmargin.market import History, age_notes, tenor_name, tenor_problems
 
 IntArray = NDArray[np.int64]
@@ -36,6 +44,10 @@ _SAME = 1e-9
 
 def _moves(moves: Mapping[str, ArrayLike]) -> Mapping[str, FloatArray]:
     return {symbol: readonly(move) for symbol, move in moves.items()}
+
+
+def _shifts(value: ArrayLike | None) -> FloatArray | None:
+    return None if value is None else readonly(value)
 
 
 def _period(value: Iterable[date] | None) -> tuple[date, ...] | None:
@@ -61,6 +73,8 @@ class ScenarioSpec:
         First and last day, both included, on which a stressed change may end.
     decay, scaling, volatility_floor, ratio_cap, seed_days
         Parameters of `filtered_returns`; only for `filtered`, which needs `decay`.
+    correlation
+        How the look-back takes on the correlations of today, too (`filtering.correlation_scaled`); only for `filtered`.
 
     Raises
     ------
@@ -82,6 +96,7 @@ class ScenarioSpec:
     volatility_floor: float | None = field(default=None, kw_only=True)
     ratio_cap: float | None = field(default=None, kw_only=True)
     seed_days: int = field(default=1, kw_only=True)
+    correlation: CorrelationScaling | None = field(default=None, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         """Check every field and raise every problem at once."""
@@ -111,6 +126,8 @@ class ScenarioSet:
         Shape [n_scenarios], the two dates of each change; empty for scenarios that were never observed.
     notes
         What was appended, left out or interpolated.
+    uncorrelated
+        Shape of `shifts`: what they were before their correlations were scaled; None where they were not.
 
     Raises
     ------
@@ -126,6 +143,7 @@ class ScenarioSet:
     notes: tuple[str, ...] = field(default=(), converter=as_texts)
     spot_moves: Mapping[str, FloatArray] = field(factory=dict, kw_only=True, converter=_moves)
     volatility_moves: Mapping[str, FloatArray] = field(factory=dict, kw_only=True, converter=_moves)
+    uncorrelated: FloatArray | None = field(default=None, kw_only=True, converter=_shifts)
 
     def __attrs_post_init__(self) -> None:
         """Check the shapes and raise every problem at once."""
@@ -195,7 +213,8 @@ def scenario_set(spec: ScenarioSpec, history: History, as_of: date) -> ScenarioS
        changes of its neighbours on these dates, beyond the last neighbour the change of that neighbour;
        counted for each tenor.
     8. `filtered` rescales the look-back only. Stressed changes stay as they were: rescaled to a quiet market
-       they would no longer be stress.
+       they would no longer be stress. Then, where the specification says so, the look-back takes on the correlations
+       of today.
 
     Examples
     --------
@@ -219,10 +238,13 @@ def scenario_set(spec: ScenarioSpec, history: History, as_of: date) -> ScenarioS
     if not kept.any() or (spec.kind != "stress" and not in_lookback[kept].any()):
         raise InputError([_nothing_drawn(spec, history, as_of)])
     ends, in_lookback, changes = ends[kept], in_lookback[kept], _filled(tenors, changes[kept], notes)
+    before = None
     if spec.kind == "filtered":
         changes = _rescaled(spec, changes, in_lookback, notes)
-    starts = tuple(dates[row - spec.horizon_days] for row in ends)
-    return ScenarioSet(spec, tenors, changes.T, starts, tuple(dates[row] for row in ends), tuple(notes))
+    if spec.correlation is not None:
+        before, changes = changes.T, _recorrelated(spec.correlation, changes, in_lookback, notes)
+    starts, days = ([dates[row] for row in rows.tolist()] for rows in (ends - spec.horizon_days, ends))
+    return ScenarioSet(spec, tenors, changes.T, starts, days, notes, uncorrelated=before)
 
 
 def _window_problems(spec: ScenarioSpec) -> Iterable[Problem]:
@@ -245,7 +267,12 @@ def _filter_problems(spec: ScenarioSpec) -> Iterable[Problem]:
         yield from seed_problems(spec.seed_days)
         yield from filter_problems(spec.scaling, spec.volatility_floor, spec.ratio_cap)
         return
-    given = {"decay": spec.decay, "volatility_floor": spec.volatility_floor, "ratio_cap": spec.ratio_cap}
+    given = {
+        "decay": spec.decay,
+        "volatility_floor": spec.volatility_floor,
+        "ratio_cap": spec.ratio_cap,
+        "correlation": spec.correlation,
+    }
     for name, value in given.items():
         if value is not None:
             yield Problem(f"has no use for kind {spec.kind!r}.", name, "Leave it out, or use kind 'filtered'.")
@@ -265,6 +292,8 @@ def _set_problems(drawn: ScenarioSet) -> Iterable[Problem]:
         fix = f"Give one row for each of the {drawn.tenors.size} tenors and at least one scenario."
         yield Problem(f"have shape {drawn.shifts.shape}.", "shifts", fix)
         return
+    if drawn.uncorrelated is not None and drawn.uncorrelated.shape != drawn.shifts.shape:
+        yield Problem(f"has shape {drawn.uncorrelated.shape}.", "uncorrelated", "Give the shape of the shifts.")
     bad = np.argwhere(~np.isfinite(drawn.shifts))
     if bad.size:
         row, column = bad[0].tolist()
@@ -299,7 +328,7 @@ def _years_before(day: date, years: float) -> date:
 def _chosen(spec: ScenarioSpec, dates: tuple[date, ...], notes: list[str]) -> tuple[IntArray, BoolArray]:
     """Return the rows on which the chosen changes end, and which of them are of the look-back."""
     rows = np.arange(min(spec.horizon_days, len(dates)), len(dates))
-    days = np.array([dates[row].toordinal() for row in rows], dtype=np.int64)
+    days = np.fromiter(map(date.toordinal, dates[len(dates) - rows.size :]), dtype=np.int64, count=rows.size)
     recent = np.zeros(rows.size, dtype=bool)
     if spec.kind != "stress" and dates:
         before = _years_before(dates[-1], spec.lookback_years)
@@ -361,14 +390,35 @@ def _filled(tenors: FloatArray, changes: FloatArray, notes: list[str]) -> FloatA
     """Return the changes with every missing one interpolated (rule 7 of `scenario_set`)."""
     missing = np.isnan(changes)
     filled = changes.copy()
-    for row in np.flatnonzero(missing.any(axis=1)):
-        gap = missing[row]
-        filled[row, gap] = np.interp(tenors[gap], tenors[~gap], changes[row, ~gap])
+    with_gaps = np.flatnonzero(missing.any(axis=1))
+    for pattern in np.unique(missing[with_gaps], axis=0):
+        rows = with_gaps[(missing[with_gaps] == pattern).all(axis=1)]
+        filled[np.ix_(rows, pattern)] = _between(tenors[pattern], tenors[~pattern], changes[np.ix_(rows, ~pattern)])
     counts = missing.sum(axis=0)
     if counts.any():
         parts = [f"{tenor_name(tenors[column])} {counts[column]}" for column in np.flatnonzero(counts)]
         notes.append(f"interpolated between tenors, of {len(changes)} changes: {', '.join(parts)}")
     return filled
+
+
+def _between(at: FloatArray, known: FloatArray, values: FloatArray) -> FloatArray:
+    """Return rows of `values` [n, n_known], read at other points linearly, flat beyond the ends, as numpy.interp."""
+    right = np.clip(np.searchsorted(known, at), 1, max(1, len(known) - 1))
+    low, high = values[:, right - 1], values[:, np.minimum(right, len(known) - 1)]
+    span = known[np.minimum(right, len(known) - 1)] - known[right - 1]
+    slope = np.divide(high - low, span, out=np.zeros_like(low), where=span > 0.0)
+    inside: FloatArray = slope * (at - known[right - 1]) + low
+    return np.where(at < known[0], values[:, :1], np.where(at > known[-1], values[:, -1:], inside))
+
+
+def _recorrelated(
+    scaling: CorrelationScaling, changes: FloatArray, in_lookback: BoolArray, notes: list[str]
+) -> FloatArray:
+    """Return the changes with those of the look-back at the correlations of today."""
+    result = changes.copy()
+    result[in_lookback] = correlation_scaled(changes[in_lookback], scaling)
+    notes.append(f"correlations of the look-back scaled to those of today: {changes.shape[1]} tenors")
+    return result
 
 
 def _rescaled(spec: ScenarioSpec, changes: FloatArray, in_lookback: BoolArray, notes: list[str]) -> FloatArray:

@@ -10,15 +10,16 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 
 import numpy as np
-from attrs import evolve
+from attrs import evolve, field, frozen
 
 from crossmargin.columns import FloatArray
 from crossmargin.errors import InputError, Problem
-from crossmargin.filtering import filtered_returns
+from crossmargin.filtering import correlation_scaled, filtered_returns
 from crossmargin.price_history import PriceHistory
 from crossmargin.products.equities import Security
 from crossmargin.scenarios import ScenarioSet
 
+_Table = Mapping[str, FloatArray]
 _NO_HISTORY = "no price history of it, nor of an index that it tracks"
 
 
@@ -62,6 +63,10 @@ def with_spot_moves(
     rescaled as yield changes are; stressed ones stay as they were. Over some days a leveraged fund moves by its
     leverage times the move of the whole period: what it loses by trading every day is left out.
 
+    Where the set scales correlations, the tickers that its specification lists take on, in the look-back, those of
+    today with the yields and with one another. The yields themselves do not move for it, and whether a listed ticker is
+    held makes no difference; one that is not listed keeps its changes as they are, and a note says so.
+
     References
     ----------
     Barone-Adesi, Giannopoulos and Vosper, "VaR without correlations for portfolios of derivative securities", Journal
@@ -72,14 +77,15 @@ def with_spot_moves(
         raise InputError([Problem("the changes have no dates.", f"{scenarios.spec.kind} scenarios", fix)])
     spots: dict[str, FloatArray] = {}
     volatilities: dict[str, FloatArray] = {}
+    past = _Past(history, scenarios)
     notes: list[str] = []
     for ticker, security in securities.items():
-        spot, said = _spot_moves(ticker, security, history, scenarios)
+        spot, said = _spot_moves(ticker, security, past)
         notes += [said] if said else []
         if spot is None:
             continue
         spots[ticker] = spot
-        volatility, said = _volatility_moves(ticker, security, (history, as_of or max(scenarios.ends)), scenarios)
+        volatility, said = _volatility_moves(ticker, security, past, as_of or max(scenarios.ends))
         notes += [said] if said else []
         if volatility is not None:
             volatilities[ticker] = volatility
@@ -104,48 +110,85 @@ def why_unmoved(
         return _NO_HISTORY
     moves, said = None, ""
     if scenarios is not None and scenarios.ends:
-        moves, said = _spot_moves(ticker, security, history, scenarios)
+        moves, said = _spot_moves(ticker, security, _Past(history, scenarios))
     unsaid = f"no scenarios say how {ticker} moves"
     return said.removeprefix(f"{ticker} is left out: ") if said and moves is None else unsaid
 
 
-def _spot_moves(
-    ticker: str, security: Security, history: PriceHistory, scenarios: ScenarioSet
-) -> tuple[FloatArray | None, str]:
+@frozen(eq=False)
+class _Past:
+    """A history of prices and the changes that it is read for.
+
+    `scaled` has (kind, column) -> logarithmic changes [n_scenarios] where a specification scales correlations.
+    """
+
+    history: PriceHistory
+    scenarios: ScenarioSet
+    scaled: Mapping[tuple[str, str], FloatArray] = field(init=False)
+
+    @scaled.default
+    def _scaled(self) -> Mapping[tuple[str, str], FloatArray]:
+        scaling = self.scenarios.spec.correlation
+        if scaling is None:
+            return {}
+        tables = {"price": self.history.prices, "volatility": self.history.volatilities}
+        listed = [(kind, name) for kind, table in tables.items() for name in sorted(scaling.tickers) if name in table]
+        changes = {key: self.observed(tables[key[0]][key[1]]) for key in listed}
+        return _correlated(
+            {key: each for key, each in changes.items() if not _gap(each, self.scenarios)}, self.scenarios
+        )
+
+    def observed(self, column: FloatArray) -> FloatArray:
+        """Return the logarithmic change of a column over each of the set, [n_scenarios], NaN where not quoted."""
+        starts, ends = (self.history.read(column, days) for days in (self.scenarios.starts, self.scenarios.ends))
+        changes: FloatArray = np.log(ends) - np.log(starts)
+        return changes
+
+    def read(self, kind: str, name: str, table: _Table) -> tuple[FloatArray, str]:
+        """Return the changes of a column as the scenarios have them, and what is to be said of that; NaN with a gap."""
+        if (kind, name) in self.scaled:
+            return self.scaled[kind, name], ""
+        changes = self.observed(table[name])
+        if _gap(changes, self.scenarios):
+            return changes, ""
+        kept = self.scenarios.spec.correlation is not None
+        return _filtered(changes, self.scenarios), f"the {kind} of {name} keeps its correlations" if kept else ""
+
+
+def _spot_moves(ticker: str, security: Security, past: _Past) -> tuple[FloatArray | None, str]:
     """Return the moves [n_scenarios] of a ticker and what is to be said of them; None when there are none."""
-    column, leverage = _column_of(ticker, security, history.prices)
+    column, leverage = _column_of(ticker, security, past.history.prices)
     if not column:
         return None, f"{ticker} is left out: {_NO_HISTORY}"
-    changes = _changes(history.prices[column], history, scenarios)
-    if gap := _gap(changes, scenarios):
+    changes, said = past.read("price", column, past.history.prices)
+    if gap := _gap(changes, past.scenarios):
         return None, f"{ticker} is left out: {column} {gap}"
     with np.errstate(over="ignore"):
-        moves: FloatArray = leverage * np.expm1(_filtered(changes, scenarios))
+        moves: FloatArray = leverage * np.expm1(changes)
     lost = np.flatnonzero(~(np.isfinite(moves) & (moves > -1.0)))
     if lost.size:
-        when = scenarios.ends[int(lost[0])]
+        when = past.scenarios.ends[int(lost[0])]
         return None, f"{ticker} is left out: {leverage:g} times the move of {column} to {when} leaves no price"
-    return moves, "" if column == ticker else f"{ticker} moves with {column} times {leverage:g}"
+    tracks = "" if column == ticker else f"{ticker} moves with {column} times {leverage:g}"
+    return moves, "; ".join(filter(None, (tracks, said)))
 
 
-def _volatility_moves(
-    ticker: str, security: Security, levels: tuple[PriceHistory, date], scenarios: ScenarioSet
-) -> tuple[FloatArray | None, str]:
+def _volatility_moves(ticker: str, security: Security, past: _Past, today: date) -> tuple[FloatArray | None, str]:
     """Return the changes [n_scenarios] of a volatility and what is to be said of them; None where it stands still."""
-    history, today = levels
-    column, leverage = _column_of(ticker, security, history.volatilities)
+    table = past.history.volatilities
+    column, leverage = _column_of(ticker, security, table)
     if not column:
         return None, ""
-    changes = _changes(history.volatilities[column], history, scenarios)
-    level = history.read(history.volatilities[column], [today])[0]
-    gap = _gap(changes, scenarios) or ("" if np.isfinite(level) else f"is not quoted shortly before {today}")
+    changes, said = past.read("volatility", column, table)
+    level = past.history.read(table[column], [today])[0]
+    gap = _gap(changes, past.scenarios) or ("" if np.isfinite(level) else f"is not quoted shortly before {today}")
     if gap:
         return None, f"the volatility of {ticker} stands still: that of {column} {gap}"
     with np.errstate(over="ignore"):
-        moves: FloatArray = abs(leverage) * level * np.expm1(_filtered(changes, scenarios))
+        moves: FloatArray = abs(leverage) * level * np.expm1(changes)
     if not np.isfinite(moves).all():
         return None, f"the volatility of {ticker} stands still: rescaled, that of {column} has no bounds"
-    return moves, ""
+    return moves, said
 
 
 def _column_of(ticker: str, security: Security, columns: Mapping[str, FloatArray]) -> tuple[str, float]:
@@ -155,13 +198,6 @@ def _column_of(ticker: str, security: Security, columns: Mapping[str, FloatArray
     if security.tracks in columns:
         return security.tracks, security.leverage
     return "", 1.0
-
-
-def _changes(column: FloatArray, history: PriceHistory, scenarios: ScenarioSet) -> FloatArray:
-    """Return the logarithmic change of a column over each change of a set, [n_scenarios], NaN where not quoted."""
-    starts, ends = (history.read(column, days) for days in (scenarios.starts, scenarios.ends))
-    changes: FloatArray = np.log(ends) - np.log(starts)
-    return changes
 
 
 def _gap(changes: FloatArray, scenarios: ScenarioSet) -> str:
@@ -188,6 +224,21 @@ def _filtered(changes: FloatArray, scenarios: ScenarioSet) -> FloatArray:
         seed_days=spec.seed_days,
     ).scaled
     return result
+
+
+def _correlated(
+    changes: Mapping[tuple[str, str], FloatArray], scenarios: ScenarioSet
+) -> dict[tuple[str, str], FloatArray]:
+    """Return the changes, filtered, with those of the look-back at the correlations of today, given the yields."""
+    spec = scenarios.spec
+    if spec.correlation is None or not changes:
+        return {}
+    yields = scenarios.shifts if scenarios.uncorrelated is None else scenarios.uncorrelated
+    columns = np.array([_filtered(each, scenarios) for each in changes.values()])
+    recent = _in_lookback(scenarios.ends)
+    together = np.vstack([yields[:, recent], columns[:, recent]]).T
+    columns[:, recent] = correlation_scaled(together, spec.correlation, leading=len(yields))[:, len(yields) :].T
+    return dict(zip(changes, columns, strict=True))
 
 
 def _in_lookback(ends: Sequence[date]) -> slice:

@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from crossmargin.errors import InputError
-from crossmargin.filtering import filtered_returns
+from crossmargin.filtering import CorrelationScaling, correlation_scaled, filtered_returns
 from crossmargin.market import History
 from crossmargin.price_history import PriceHistory
 from crossmargin.products import ETF, Index, Stock, is_business_day
@@ -217,3 +217,69 @@ def test_why_a_ticker_does_not_move():
     assert why_unmoved("XYZ", STOCK, history, drawn).startswith("no price history of it")
     assert why_unmoved("NEW", Stock("NEW"), history, drawn).startswith("NEW is not quoted for")
     assert why_unmoved("NEW", Stock("NEW"), history, evolve(drawn, starts=(), ends=())).startswith("no scenarios")
+
+
+# ------------------------------------------------------------------------------------------------- correlations
+
+LISTED = CorrelationScaling(0.97, 0.1, 1e-4, ("SPX", "RUT", "NDX"))
+TOGETHER = evolve(STRESSED, correlation=LISTED)
+INDICES = {"SPX": closes(1), "RUT": closes(2), "XYZ": closes(3)}
+VIX = {"SPX": 0.2 * closes(4) / 100.0}
+
+
+def test_listed_tickers_take_on_the_correlations_of_today_given_the_yields():
+    held = {"SPX": SPX, "RUT": Index("RUT", "broad"), "XYZ": STOCK}
+    before = moved(STRESSED, INDICES, held, volatilities=VIX)
+    after = moved(TOGETHER, INDICES, held, volatilities=VIX)
+    n = sum(end > DAYS[40] for end in before.ends)
+    level = VIX["SPX"][-1]
+    logs = [np.log1p(before.spot_moves[name]) for name in ("RUT", "SPX")]
+    logs.append(np.log1p(before.volatility_moves["SPX"] / level))
+    expected = correlation_scaled(np.vstack([before.shifts, logs])[:, :n].T, LISTED, leading=len(before.shifts)).T
+    assert after.spot_moves["RUT"][:n] == pytest.approx(np.expm1(expected[-3]), rel=1e-9)
+    assert after.spot_moves["SPX"][:n] == pytest.approx(np.expm1(expected[-2]), rel=1e-9)
+    assert after.volatility_moves["SPX"][:n] == pytest.approx(level * np.expm1(expected[-1]), rel=1e-9)
+    for name in held:
+        assert after.spot_moves[name][n:].tolist() == before.spot_moves[name][n:].tolist()  # stress stays
+    assert after.spot_moves["SPX"][:n].tolist() != before.spot_moves["SPX"][:n].tolist()
+    assert after.spot_moves["XYZ"].tolist() == before.spot_moves["XYZ"].tolist()
+    assert "the price of XYZ keeps its correlations" in after.notes
+
+
+def test_what_else_is_held_changes_nothing_of_a_listed_ticker_nor_of_the_yields():
+    alone = moved(TOGETHER, INDICES, {"SPX": SPX}, volatilities=VIX)
+    fund = ETF("SPY", "broad", tracks="SPX", leverage=2.0)
+    all_of_them = moved(TOGETHER, INDICES, {"XYZ": STOCK, "SPY": fund, "SPX": SPX}, volatilities=VIX)
+    assert alone.spot_moves["SPX"].tolist() == all_of_them.spot_moves["SPX"].tolist()
+    assert alone.volatility_moves["SPX"].tolist() == all_of_them.volatility_moves["SPX"].tolist()
+    assert all_of_them.spot_moves["SPY"].tolist() == (2.0 * alone.spot_moves["SPX"]).tolist()
+    assert alone.shifts.tolist() == scenario_set(TOGETHER, yields(), LAST).shifts.tolist()
+
+
+def test_a_listed_ticker_with_a_gap_is_left_out_and_the_others_are_scaled():
+    gap = closes(2)
+    gap[-90:-80] = NAN
+    held = {"SPX": SPX, "RUT": Index("RUT", "broad")}
+    drawn = moved(TOGETHER, {"SPX": closes(1), "RUT": gap}, held)
+    assert drawn.spot_moves.keys() == {"SPX"}
+    assert drawn.spot_moves["SPX"].tolist() == moved(TOGETHER, {"SPX": closes(1)}, held).spot_moves["SPX"].tolist()
+
+
+def test_with_no_listed_ticker_in_the_history_moves_stay_as_they_were():
+    before, after = (moved(spec, {"XYZ": closes()}, {"XYZ": STOCK}) for spec in (STRESSED, TOGETHER))
+    assert after.spot_moves["XYZ"].tolist() == before.spot_moves["XYZ"].tolist()
+
+
+def test_equities_and_yields_move_together_as_they_do_of_late():
+    """Prices that follow the two-year yield of late, and did not before: the look-back does so too, as far as today."""
+    walk = np.diff(yields().par[:, 1], prepend=yields().par[0, 1])
+    own = np.random.default_rng(9).normal(0, 0.01, len(DAYS))
+    late = np.arange(len(DAYS)) > len(DAYS) - 60
+    drawn = [
+        moved(
+            evolve(FILTERED, correlation=each), {"SPX": 100 * np.exp(np.cumsum(own + 40 * late * walk))}, {"SPX": SPX}
+        )
+        for each in (None, evolve(LISTED, decay=0.9))
+    ]
+    before, after = (np.corrcoef(each.shifts[1], np.log1p(each.spot_moves["SPX"]))[0, 1] for each in drawn)
+    assert before < 0.6 < after

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from crossmargin.accounts import AccountClass
+from crossmargin.errors import InputError
 from crossmargin.historical_var import COMBINERS, REDUCERS, Combiner, Leg, Reducer, reducer, requirement, scenarios
 from crossmargin.margin import margin
 from crossmargin.market import History, Market
@@ -113,6 +114,34 @@ def test_rows_are_reduced_each_on_its_own(case):
     assert found.of_pnl(rows).tolist() == [found.of_pnl(row) for row in rows]
 
 
+ESTIMATORS = [TailMeasure("mean_of_k_worst", k=k) for k in (1, 3, 6)] + [
+    TailMeasure("quantile", confidence=confidence, quantile_type=kind)
+    for confidence in (0.75, 0.95, 0.99)
+    for kind in (1, 2, 3, 5, 7)
+]
+
+
+@given(
+    st.sampled_from(ESTIMATORS),
+    st.integers(1, 12),
+    st.tuples(st.integers(0, 6), st.integers(12, 260), st.integers(0, 99)),
+    st.booleans(),
+)
+def test_a_tail_cut_out_first_is_the_tail_to_the_bit(measure, samples, shape, ties):
+    """Also where results tie, a row never moves, or sub-samples are so many that the order of a mean matters."""
+    rows, n, seed = shape
+    samples = samples if n // samples >= 6 else 1
+    gains = np.random.default_rng(seed).standard_t(3, (rows, n)) * 1e6
+    gains = np.round(gains, -6) if ties else gains
+    gains[1:2] = 0.0
+    found = Reducer(measure, 1.7, samples)
+    assert np.asarray(found.of_pnl(gains)).tolist() == [found.of_pnl(row) for row in gains]
+    gains[-1:, n // 2] = np.nan
+    if rows:
+        with pytest.raises(InputError, match="NaN"):
+            found.of_pnl(gains)
+
+
 @given(cases)
 def test_the_line_of_a_leg_says_what_its_reducer_says(case):
     pnl, parameters = case
@@ -205,6 +234,17 @@ def test_and_so_are_the_figures_of_the_engine(past, one, other):
     common = {**PLAIN, "confidence": 0.9, "decay_factor": 0.97}
     found = [figure(held, on, reader(**common, scenarios=kind)) for kind in ("historical", "filtered")]
     assert found[0].value == pytest.approx(found[1].value, rel=1e-6, abs=1e-3)
+
+
+@few
+@given(swings(), contracts, contracts, st.sampled_from([0.9, 0.97]))
+def test_scaling_correlations_that_never_change_leaves_the_figures_of_the_engine(past, one, other, decay):
+    on, held = Market.from_history(past, AS_OF), pool((ZN, one), (ZT, other))
+    common = {**PLAIN, "confidence": 0.9, "decay_factor": 0.97, "scenarios": "filtered"}
+    scaling = {"decay": decay, "floor": 1e-4, "tickers": ("SPX",)}
+    found = [figure(held, on, reader(**common, **more)) for more in ({}, {"correlation_scaling": scaling})]
+    assert found[0].value == pytest.approx(found[1].value, rel=1e-6, abs=1e-3)
+    assert [read.name for read in found[1].part("historical_var").reads if "correlation" in read.name]
 
 
 # --------------------------------------------------------------------------------------------------------- pools
