@@ -138,7 +138,7 @@ def _simulated(positions: list[Position], inputs: Inputs, p: Reader) -> list[Lin
     charge = leg.line(inputs.pooled(positions, leg.spec))
     held = [position for position in positions if inputs.revalued(position, leg.spec)]
     beside = leg.line(_by_sensitivities(held, inputs, leg.spec))
-    unpriced = [position for position in positions if position not in held]
+    unpriced = [position for position in positions if not inputs.revalued(position, leg.spec)]
     memo = [evolve(beside, name="var by key-rate sensitivities")]
     simulated = combiner(p).line("simulated_var", charge, reads=p.taken(), memo=memo)
     return [simulated, *unmodelled(unpriced, "this rule-set has no model for the product")]
