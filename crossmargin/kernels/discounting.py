@@ -8,6 +8,8 @@ arrays.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -144,10 +146,19 @@ def _link(x: float, later: float, c: Coefficients, g: Coefficients) -> float:
     return half * fma(half, later, flows)
 
 
-@kernel("void(f8[::1], f8[::1], f8[:, ::1], i8[:, ::1], f8[:, ::1], f8[:, ::1], f8[::1], i8, i8)")
+@kernel("i8(f8)", inline=True)
+def _narrow(x: float) -> np.int64:
+    """Return a number below zero where a slope is within NARROW of MIDDLE, told by its distance from there.
+
+    Such numbers are joined by `&`, which any unit of the processor does; a maximum takes one of those that multiply.
+    """
+    return np.float64(abs(x) - NARROW).view(np.int64)
+
+
+@kernel("void(f8[::1], i8[::1], f8[:, ::1], i8[:, ::1], f8[:, ::1], f8[:, ::1], f8[::1], i8, i8)")
 def _chain_pieces(
     total: Floats,
-    widest: Floats,
+    narrow: Integers,
     rates: Floats,
     nodes: Integers,
     slopes: Floats,
@@ -156,14 +167,14 @@ def _chain_pieces(
     begin: int,
     count: int,
 ) -> None:
-    """Set `total` [block] to the value of all pieces, the last first; `widest` to how far slopes are from MIDDLE.
+    """Set `total` [block] to the value of all pieces, the last first; `narrow` < 0 where every slope is near MIDDLE.
 
     What a piece and all later ones are worth at its beginning is fade * (series + fade * later), where fade, a series
     of its own, discounts over half the piece: no exponential is taken.
     """
     for s in range(count):
         total[s] = 0.0
-        widest[s] = 0.0
+        narrow[s] = -1
     g = fade[0], fade[1], fade[2], fade[3], fade[4], fade[5]
     piece = nodes.shape[1] - 1
     while piece > 0:  # two to a pass: half the loads and stores of what they add to
@@ -180,8 +191,7 @@ def _chain_pieces(
             x = fma(up_left, left[s], fma(up_right, right[s], -MIDDLE))
             y = fma(up_low, low[s], fma(up_high, high[s], -MIDDLE))
             total[s] = _link(y, _link(x, total[s], c, g), d, g)
-            steeper = abs(y) if abs(y) > abs(x) else abs(x)  # noqa: FURB136 - one instruction
-            widest[s] = steeper if steeper > widest[s] else widest[s]  # noqa: FURB136
+            narrow[s] &= _narrow(x) & _narrow(y)
         piece -= 2
     if piece == 0:
         left, right = rates[nodes[0, 0], begin : begin + count], rates[nodes[1, 0], begin : begin + count]
@@ -190,7 +200,17 @@ def _chain_pieces(
         for s in range(count):
             x = fma(up_left, left[s], fma(up_right, right[s], -MIDDLE))
             total[s] = _link(x, total[s], c, g)
-            widest[s] = abs(x) if abs(x) > widest[s] else widest[s]  # noqa: FURB136
+            narrow[s] &= _narrow(x)
+
+
+@kernel("f8(f8[:, ::1], i8[:, ::1], f8[:, ::1], i8)")
+def _steepest(rates: Floats, nodes: Integers, slopes: Floats, scenario: int) -> float:
+    """Return how far the slopes of one scenario are from MIDDLE."""
+    most = 0.0
+    for piece in range(nodes.shape[1]):
+        left, right = rates[nodes[0, piece], scenario], rates[nodes[1, piece], scenario]
+        most = max(most, abs(fma(slopes[0, piece], left, fma(slopes[1, piece], right, -MIDDLE))))
+    return most
 
 
 @kernel("void(f8[::1], f8[:, ::1], i8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], i8, i8)")
@@ -237,7 +257,7 @@ def _sum_days(rates: Floats, nodes: Integers, weights: Floats, amount: Floats, s
 
 
 @kernel(
-    "void(f8[:, ::1], i8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], f8[::1], i8[:, ::1], f8[:, ::1],"
+    "i8(f8[:, ::1], i8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], f8[:, ::1], f8[::1], i8[:, ::1], f8[:, ::1],"
     " f8[::1], f8[::1], i8, i8)"
 )
 def value_netted(
@@ -254,8 +274,8 @@ def value_netted(
     out: Floats,
     begin: int,
     end: int,
-) -> None:
-    """Write out[s] = sum over dates of amount * DF(date, s), the dates of a piece by one series.
+) -> int:
+    """Write out[s] = sum over dates of amount * DF(date, s); return how many of these are no finite number.
 
     Within a piece the exponent is linear in time: centre + u * slope, -1 <= u <= 1, so that its flows are worth
     exp(-centre) times a power series in the slope whose coefficients are moments of the flows, (-1)^k sum(a u^k) / k!.
@@ -281,19 +301,24 @@ def value_netted(
     begin, end : int
         The scenarios to value. Cutting them into pieces changes no bit of the result.
     """
-    total, widest, longer = np.empty(WIDEST), np.empty(WIDEST), np.empty(WIDEST)
+    total, narrow, longer = np.empty(WIDEST), np.empty(WIDEST, np.int64), np.empty(WIDEST)
+    not_finite = 0
     for block in range(begin, end, WIDEST):
         count = min(WIDEST, end - block)
-        _chain_pieces(total, widest, rates, nodes, slopes, short, fade, block, count)
-        steepest = 0.0
+        _chain_pieces(total, narrow, rates, nodes, slopes, short, fade, block, count)
+        all_narrow = np.int64(-1)
         for s in range(count):
-            steepest = max(steepest, widest[s])
-        if steepest > NARROW:
+            all_narrow &= narrow[s]
+        if all_narrow >= 0:
             _add_pieces(longer, rates, nodes, centres, slopes, series, block, count)
             for s in range(count):
-                if widest[s] > WIDE - MIDDLE:
+                if narrow[s] < 0:
+                    continue
+                if _steepest(rates, nodes, slopes, block + s) > WIDE - MIDDLE:
                     total[s] = _sum_days(rates, day_nodes, day_weights, day_amount, block + s)
-                elif widest[s] > NARROW:
+                else:
                     total[s] = longer[s]
         for s in range(count):
             out[block + s] = total[s]
+            not_finite += 0 if abs(total[s]) < math.inf else 1
+    return not_finite

@@ -236,9 +236,9 @@ def netted_values(book: NettedBook, zeros: FloatArray, *, threads: int = 1) -> F
     rates = np.ascontiguousarray(zeros)
     values = np.empty(rates.shape[1])
     kernel: Any = value_netted  # its grid is a tuple of arrays of two types
-    _shared(lambda begin, end: kernel(rates, *book.grid, values, begin, end), len(values), threads)
+    not_finite = _shared(lambda begin, end: kernel(rates, *book.grid, values, begin, end), len(values), threads)
     unread = rates[1 + book.grid[0][1, -1] :]  # what is not finite among the others shows in the values
-    if not math.isfinite(values.sum()) or (unread.size and not np.isfinite(unread).all()):
+    if any(not_finite) or (unread.size and not np.isfinite(unread).all()):
         _check_curves(book.knots, zeros, threads)
     if book.quantities.size:
         rest = present_values(book.rest, book.knots, zeros, threads=threads)
@@ -279,15 +279,14 @@ def _assembled(rows: Sequence[Sequence[Leg]], as_of: date) -> CashFlowBook:
     )
 
 
-def _shared(value: Callable[[int, int], None], n_curves: int, threads: int) -> None:
-    """Value curves 0 .. n_curves, in pieces where threads share them."""
+def _shared(value: Callable[[int, int], int | None], n_curves: int, threads: int) -> list[int | None]:
+    """Value curves 0 .. n_curves, in pieces where threads share them; return what the pieces return."""
     if threads == 1:
-        value(0, n_curves)
-        return
+        return [value(0, n_curves)]
     begins = range(0, n_curves, CHUNK)
     with ThreadPoolExecutor(threads) as pool:
         ends = [min(begin + CHUNK, n_curves) for begin in begins]
-        list(pool.map(value, begins, ends))  # list: raise what a thread raised
+        return list(pool.map(value, begins, ends))  # a list: raises what a thread raised
 
 
 def _starts(lengths: Iterable[int]) -> IntArray:
