@@ -9,7 +9,18 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from benchmarks import american, clearing, european, imports, simm, span_files, strategy_margin, treasuries
+from benchmarks import (
+    allocation,
+    american,
+    clearing,
+    european,
+    imports,
+    simm,
+    span_files,
+    strategy_margin,
+    swap_var,
+    treasuries,
+)
 from benchmarks.records import Record
 
 TASKS: dict[str, Callable[[], Iterator[Record]]] = {
@@ -22,6 +33,8 @@ TASKS: dict[str, Callable[[], Iterator[Record]]] = {
     "S3": span_files.records,
     "S4": clearing.var_records,
     "S5": simm.records,
+    "S6": swap_var.records,
+    "S7": allocation.records,
 }
 
 

@@ -8,15 +8,15 @@ sensitivities. Rows for the schedule (IMModel `Schedule`, PV) are kept and not u
 from __future__ import annotations
 
 import csv
+import gzip
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from functools import cache, cached_property, partial
 from io import StringIO
-from math import isfinite, isnan
+from math import isnan
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
-from typing import IO, TypeAlias
 
 import numpy as np
 from attrs import frozen
@@ -24,12 +24,13 @@ from numpy.typing import NDArray
 
 from crossmargin.columns import FloatArray
 from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.io.crif_arrow import ArrowTable, arrow_table
 from crossmargin.io.crif_columns import TextTable, text_table
+from crossmargin.io.crif_fields import Layout, field_table
+from crossmargin.io.crif_files import MOST_BYTES, Source, contents
 from crossmargin.simm.margin import AddOns, notional_add_ons
 from crossmargin.simm.risk_types import KEYS, PRODUCT_CLASSES, RISK_TYPES
 from crossmargin.simm.sensitivities import Column, Sensitivities, rows_text
-
-Source = str | PathLike[str] | IO[str] | IO[bytes]
 
 HEADER: Mapping[str, str] = MappingProxyType(
     {
@@ -74,7 +75,9 @@ _ADD_ONS = (MULTIPLIER, FIXED, FACTOR, NOTIONAL)
 _TYPES = (*RISK_TYPES, *_ADD_ONS, PRESENT_VALUE)
 _SCHEDULE = "schedule"
 _NEEDED = ("product_class", "risk_type", "qualifier")
-_CHUNK = 50_000  # lines at a time: their texts stay near the processor
+# Read when they are asked for: SIMM looks at none of them.
+_LATER = frozenset({"valuation_date", "trade_id", "post_regulations", "collect_regulations", "end_date"})
+_LARGE = 1 << 20  # bytes from which pyarrow gains more than its import takes
 
 
 @frozen(eq=False)
@@ -83,8 +86,8 @@ class Crif:
 
     Attributes
     ----------
-    columns : mapping of str to Column
-        The texts, by the names of `HEADER`; a column that the file does not have is blank.
+    readers : mapping of str to function
+        What gives each column of texts, by the names of `HEADER`: call `column(name)`.
     amount, amount_usd : array [n_rows]
         NaN where the field is blank.
     rows : array of int [n_rows]
@@ -93,7 +96,7 @@ class Crif:
         Columns of the file that are no part of the format.
     """
 
-    columns: Mapping[str, Column]
+    readers: Mapping[str, Callable[[], Column]]
     amount: FloatArray
     amount_usd: FloatArray
     rows: NDArray[np.int32]
@@ -108,14 +111,18 @@ class Crif:
         if not isinstance(other, Crif) or len(self) != len(other):
             return NotImplemented if not isinstance(other, Crif) else False
         numbers = all(np.array_equal(getattr(self, name), getattr(other, name), equal_nan=True) for name in NUMBERS)
-        return numbers and all(column.texts() == other.columns[name].texts() for name, column in self.columns.items())
+        return numbers and all(self.column(name).texts() == other.column(name).texts() for name in self.readers)
 
     __hash__ = None  # type: ignore[assignment]
+
+    def column(self, name: str) -> Column:
+        """Return the texts of a column by its name in `HEADER`, blank where the file does not have it."""
+        return self.readers[name]()
 
     @property
     def portfolios(self) -> tuple[str, ...]:
         """The portfolios, in the order of the file; they never net with one another."""
-        return self.columns["portfolio_id"].values
+        return self.column("portfolio_id").values
 
     def sensitivities(self, portfolio: str | None = None) -> Sensitivities:
         """Return the sensitivities for SIMM of one portfolio, or of a CRIF that has only one.
@@ -140,7 +147,7 @@ class Crif:
         here = self._of(portfolio) & ~_scheduled(self)
         usd = _money(self)
         found = {kind: np.flatnonzero(here & _of_kind(self, (kind,))).tolist() for kind in _ADD_ONS}
-        qualifier = self.columns["qualifier"]
+        qualifier = self.column("qualifier")
         names = {kind: [qualifier.values[qualifier.codes[row]] for row in rows] for kind, rows in found.items()}
         multipliers = dict(zip(names[MULTIPLIER], self.amount[found[MULTIPLIER]].tolist(), strict=True))
         factors = zip(names[FACTOR], self.amount[found[FACTOR]].tolist(), strict=True)
@@ -159,13 +166,13 @@ class Crif:
     @cached_property
     def _risks(self) -> tuple[NDArray[np.bool_], Sensitivities]:
         mask = _of_kind(self, RISK_TYPES) & ~_scheduled(self)
-        columns = {name: self.columns[name][mask] for name in KEYS}
+        columns = {name: self.column(name)[mask] for name in KEYS}
         amounts = np.nan_to_num(_money(self)[mask])  # what has no amount in USD is noted when the file is read
         numbers = self.rows[mask]
         return mask, Sensitivities.from_columns(columns, amounts, rows=numbers, where=self.name, names=HEADER)
 
     def _of(self, portfolio: str | None) -> NDArray[np.bool_]:
-        column = self.columns["portfolio_id"]
+        column = self.column("portfolio_id")
         if portfolio is None and len(column.values) > 1:
             what = f"{len(column.values)} portfolios, which do not net with one another."
             raise InputError([Problem(what, self.name, f"Name one of them: {', '.join(column.values)}.")])
@@ -176,17 +183,37 @@ class Crif:
 
 # ----------------------------------------------------------------------------------------------------- reading
 
-_Names: TypeAlias = tuple[str, tuple[str, ...]]  # of the file, and of the columns left out
-_Chunk: TypeAlias = tuple[list[int], list[Sequence[str]]]  # line numbers, and the texts of each column
+
+@frozen
+class _Form:
+    """What the header says, and the number of the line after it."""
+
+    name: str
+    delimiter: str
+    width: int
+    places: Mapping[str, int]
+    ignored: tuple[str, ...]
+    first_row: int
+
+    def places_of(self, *, numbers: bool, without: Collection[str] = ()) -> list[int]:
+        """Return where the numbers stand, or the texts."""
+        return [
+            place for column, place in self.places.items() if (column in NUMBERS) == numbers and column not in without
+        ]
 
 
-def read_crif(source: Source) -> Crif:
+def read_crif(source: Source, *, most_bytes: int = MOST_BYTES) -> Crif:
     r"""Return a CRIF file, tab- or comma-separated, with every row checked.
+
+    With pyarrow installed a large file is read a few times faster, to the same last bit.
 
     Parameters
     ----------
     source
-        A path, or an open file. The first line names the columns, in any order and by their usual aliases.
+        A path, or an open file; plain, gzip, or zip with one file in it. The first line names the columns, in any order
+        and by their usual aliases.
+    most_bytes
+        Bytes that it may have unpacked.
 
     Raises
     ------
@@ -199,34 +226,22 @@ def read_crif(source: Source) -> Crif:
     >>> read_crif(StringIO(text)).sensitivities().amount_usd.tolist()
     [-1250000.0]
     """
-    name, text = _text_of(source)
-    if not text.strip():
+    name, data = contents(source, most_bytes=most_bytes)
+    if data.isspace() or not data:
         raise InputError([Problem("is empty.", name, "Give a header and one row for each sensitivity.")])
-    blank = len(text) - len(text.lstrip("\n"))
-    header, problems = text[blank:].partition("\n")[0], Problems()
+    begin, problems = data.index(b"\n", len(data) - len(data.lstrip(b"\n"))) + 1, Problems()
+    header = data[:begin].decode().strip("\n")
     delimiter = max("\t,;", key=header.count)
     titles = next(csv.reader([header.lstrip("#")], delimiter=delimiter))
     places, ignored = _places(titles, name, problems)
     problems.raise_if_any()
-    rest = text[blank + len(header) + 1 :].removesuffix("\n") + "\n"
-    crif = _from_table(text_table(rest.encode(), delimiter, len(titles)), places, (name, ignored), blank + 2)
+    form = _Form(name, delimiter, len(titles), places, ignored, data[:begin].count(b"\n") + 1)
+    crif = _read_fast(data, begin, form)
     if crif is None:
-        widths = _Widths(len(titles), name, problems)
-        chunks = _quoted(text, delimiter, widths) if '"' in text else _plain(text, delimiter, blank + 1, widths)
-        crif = _coded(chunks, places, (name, ignored), problems)
+        crif = _read_carefully(data, form, problems)
     _check(crif, problems)
     problems.raise_if_any()
     return crif
-
-
-def _text_of(source: Source) -> tuple[str, str]:
-    try:
-        data = Path(source).read_bytes() if isinstance(source, str | PathLike) else source.read()
-        text = data if isinstance(data, str) else data.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError([Problem(f"cannot be read: {error}.", str(source), "Give a CRIF file in UTF-8.")]) from error
-    name = Path(source).name if isinstance(source, str | PathLike) else Path(str(getattr(source, "name", "CRIF"))).name
-    return name, text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _places(titles: Sequence[str], name: str, problems: Problems) -> tuple[dict[str, int], tuple[str, ...]]:
@@ -250,152 +265,74 @@ def _places(titles: Sequence[str], name: str, problems: Problems) -> tuple[dict[
     return places, tuple(ignored)
 
 
-@frozen
-class _Widths:
-    """How many fields a line has to have; notes the lines that have another number."""
-
-    width: int
-    name: str
-    problems: Problems
-
-    def fitting(self, numbers: Sequence[int], counts: Sequence[int]) -> list[int]:
-        """Return the places of the lines to keep; those with 0 fields are blank."""
-        wrong = [number for number, count in zip(numbers, counts, strict=True) if count not in (0, self.width)]
-        if wrong:
-            where, fix = f"{self.name} {rows_text(wrong)}", f"Give {self.width}, as in the header."
-            self.problems.add("another number of fields.", where=where, fix=fix)
-        return [place for place, count in enumerate(counts) if count == self.width]
-
-
-def _plain(text: str, delimiter: str, start: int, widths: _Widths) -> Iterator[_Chunk]:
-    """Yield the columns of a file without quotation marks, some lines at a time."""
-    lines = text.split("\n")
-    for begin in range(start, len(lines), _CHUNK):
-        part = lines[begin : begin + _CHUNK]
-        numbers = list(range(begin + 1, begin + 1 + len(part)))
-        counts = [0 if not line or line.isspace() else line.count(delimiter) + 1 for line in part]
-        if counts.count(widths.width) < len(part):
-            kept = widths.fitting(numbers, counts)
-            numbers, part = [numbers[place] for place in kept], [part[place] for place in kept]
-        fields = delimiter.join(part).split(delimiter) if part else []
-        yield numbers, [fields[place :: widths.width] for place in range(widths.width)]
-
-
-def _quoted(text: str, delimiter: str, widths: _Widths) -> Iterator[_Chunk]:
-    """Yield the columns of a file that has quotation marks."""
-    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter)
-    next(row for row in reader if any(row))
-    rows = [(reader.line_num, row) for row in reader]
-    numbers = [number for number, _ in rows]
-    counts = [len(row) if any(field.strip() for field in row) else 0 for _, row in rows]
-    kept = widths.fitting(numbers, counts)
-    yield (
-        [numbers[place] for place in kept],
-        [[rows[place][1][column] for place in kept] for column in range(widths.width)],
-    )
-
-
-@frozen
-class _Coder:
-    """Codes texts as they come, chunk by chunk."""
-
-    seen: dict[str, int]
-    parts: list[NDArray[np.int32]]
-
-    def add(self, texts: Sequence[str]) -> None:
-        """Code some more texts."""
-        for text in dict.fromkeys(texts):
-            self.seen.setdefault(text, len(self.seen))
-        self.parts.append(np.fromiter(map(self.seen.__getitem__, texts), np.int32, len(texts)))
-
-    def column(self) -> Column:
-        codes = np.concatenate([*self.parts, np.zeros(0, np.int32)])
-        return Column(codes, tuple(self.seen)).mapped(str.strip)
-
-
-def _from_table(table: TextTable | None, places: Mapping[str, int], names: _Names, start: int) -> Crif | None:
+def _read_fast(data: bytes, begin: int, form: _Form) -> Crif | None:
     """Return the rows of a file that is plain all through, or None."""
-    if table is None:
+    end = len(data)
+    while data[end - 2 : end] == b"\n\n":
+        end -= 1
+    if b'"' in data or b"\0" in data or begin >= end:
         return None
-    texts = {column: table.column(place) for column, place in places.items() if column not in NUMBERS}
-    amounts = {column: table.numbers(place) for column, place in places.items() if column in NUMBERS}
-    rows = np.arange(start, start + len(table), dtype=np.int32)
-    given = {column: found for column, found in texts.items() if found is not None}
-    numbers = {column: found for column, found in amounts.items() if found is not None}
-    whole = len(given) == len(texts) and len(numbers) == len(amounts)
-    return _assembled(given, numbers, rows, names) if whole else None
+    rest, shape = memoryview(data)[begin:end], (form.delimiter, form.width)
+    table: ArrowTable | TextTable | None = None
+    if len(data) >= _LARGE:
+        later = _LATER | ({"amount_currency"} if "amount_usd" in form.places else set())
+        texts = form.places_of(numbers=False, without=later)
+        table = arrow_table(rest, *shape, texts=texts, numbers=form.places_of(numbers=True))
+    table = table or text_table(rest, *shape)
+    if table is None or "" in table.column(form.places["risk_type"]).values:  # a blank line may have its delimiters
+        return None
+    amounts = {column: table.numbers(form.places[column]) for column in NUMBERS if column in form.places}
+    given = {column: found for column, found in amounts.items() if found is not None}
+    rows = np.arange(form.first_row, form.first_row + len(table), dtype=np.int32)
+    return _assembled(table.column, given, rows, form) if len(given) == len(amounts) else None
+
+
+def _read_carefully(data: bytes, form: _Form, problems: Problems) -> Crif:
+    """Return the rows field by field; note what is wrong with lines and numbers."""
+    titles = {place: HEADER[column] for column, place in form.places.items()}
+    texts, numbers = ({place: titles[place] for place in form.places_of(numbers=each)} for each in (False, True))
+    layout = Layout(form.name, form.delimiter, form.width, texts, numbers)
+    table = field_table(data.decode(), layout, problems)
+    amounts = {column: table.amounts[form.places[column]] for column in NUMBERS if column in form.places}
+    return _assembled(table.texts.__getitem__, amounts, table.rows, form)
 
 
 def _assembled(
-    given: Mapping[str, Column], numbers: Mapping[str, FloatArray], rows: NDArray[np.int32], names: _Names
+    column_at: Callable[[int], Column], amounts: Mapping[str, FloatArray], rows: NDArray[np.int32], form: _Form
 ) -> Crif:
     """Return the CRIF of the columns that a file has, blank in the others."""
-    blank, none = Column(np.zeros(len(rows)), ("",)), np.full(len(rows), np.nan)
-    columns = MappingProxyType({column: given.get(column, blank) for column in HEADER if column not in NUMBERS})
-    amounts = {column: numbers.get(column, none) for column in NUMBERS}
-    return Crif(columns, **amounts, rows=rows, name=names[0], ignored=names[1])
+    blank, none, places = Column(np.zeros(len(rows)), ("",)), np.full(len(rows), np.nan), form.places
+    readers = {
+        name: cache(partial(column_at, places[name])) if name in places else partial(_same, blank)
+        for name in HEADER
+        if name not in NUMBERS
+    }
+    both = {name: amounts.get(name, none) for name in NUMBERS}
+    return Crif(MappingProxyType(readers), **both, rows=rows, name=form.name, ignored=form.ignored)
 
 
-def _coded(chunks: Iterable[_Chunk], places: Mapping[str, int], names: _Names, problems: Problems) -> Crif:
-    """Return the rows as columns; note what should be a number and is none."""
-    coders = {column: _Coder({}, []) for column in places if column not in NUMBERS}
-    amounts: dict[str, list[FloatArray]] = {column: [np.zeros(0)] for column in places if column in NUMBERS}
-    numbers: list[int] = []
-    for lines, fields in chunks:
-        numbers += lines
-        for column, coder in coders.items():
-            coder.add(fields[places[column]])
-        for column, found in amounts.items():
-            where = f"{names[0]} {{}}, field {HEADER[column]!r}"
-            found.append(_floats(fields[places[column]], lines, where, problems))
-    rows = np.array(numbers, dtype=np.int32)
-    given = {column: coder.column() for column, coder in coders.items()}
-    arrays = {column: np.concatenate(found) for column, found in amounts.items()}
-    return _assembled(given, arrays, rows, names)
-
-
-def _floats(texts: Sequence[str], lines: Sequence[int], where: str, problems: Problems) -> FloatArray:
-    """Return the numbers, NaN for blank fields; note the others."""
-    try:
-        found = np.fromiter(map(float, texts), np.float64, len(texts))
-        if np.isfinite(found).all() and "_" not in "".join(texts):  # Python reads 1_0 as ten; no file does
-            return found
-    except ValueError:
-        pass
-    found = np.full(len(texts), np.nan)
-    for place, text in enumerate(texts):
-        if text and not text.isspace():
-            number = _float(text)
-            if number is None:
-                fix = "Write digits with a point, a minus sign for short."
-                problems.add(f"{text!r} is no number.", where=where.format(f"row {lines[place]}"), fix=fix)
-            found[place] = number or 0.0
-    return found
-
-
-def _float(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if isfinite(number) and "_" not in text else None
+def _same(column: Column) -> Column:
+    return column
 
 
 # ---------------------------------------------------------------------------------------------------- checking
 
 
 def _of_kind(crif: Crif, kinds: Iterable[str]) -> NDArray[np.bool_]:
-    return crif.columns["risk_type"].among(tuple(kinds))
+    return crif.column("risk_type").among(tuple(kinds))
 
 
 def _scheduled(crif: Crif) -> NDArray[np.bool_]:
-    return crif.columns["im_model"].mapped(str.lower).among((_SCHEDULE,))
+    return crif.column("im_model").mapped(str.lower).among((_SCHEDULE,))
 
 
 def _money(crif: Crif) -> FloatArray:
     """Return the amounts in USD: as given, or the amount itself where its currency is USD; NaN for others."""
-    in_usd = crif.columns["amount_currency"].mapped(str.upper).among(("USD",))
-    return np.where(np.isnan(crif.amount_usd) & in_usd, crif.amount, crif.amount_usd)
+    missing = np.isnan(crif.amount_usd)
+    if not missing.any():
+        return crif.amount_usd
+    in_usd = crif.column("amount_currency").mapped(str.upper).among(("USD",))
+    return np.where(missing & in_usd, crif.amount, crif.amount_usd)
 
 
 @frozen
@@ -413,7 +350,7 @@ class _Notes:
 
 def _check(crif: Crif, problems: Problems) -> None:
     """Note everything that is wrong with the rows."""
-    kinds, notes, used = crif.columns["risk_type"], _Notes(crif, problems), ~_scheduled(crif)
+    kinds, notes, used = crif.column("risk_type"), _Notes(crif, problems), ~_scheduled(crif)
     for code, value in enumerate(kinds.values):
         if value not in _TYPES:
             notes.add(kinds.codes == code, "risk_type", f"{value!r} is unknown.", suggestion(value, _TYPES))
@@ -432,12 +369,12 @@ def _check(crif: Crif, problems: Problems) -> None:
 
 
 def _check_multipliers(crif: Crif, rows: NDArray[np.bool_], notes: _Notes) -> None:
-    names = crif.columns["qualifier"]
+    names = crif.column("qualifier")
     for code in np.unique(names.codes[rows]).tolist():
         text, here = names.values[code], rows & (names.codes == code)
         if text not in PRODUCT_CLASSES:
             notes.add(here, "qualifier", f"{text!r} is no product class.", suggestion(text, PRODUCT_CLASSES))
-        portfolios = crif.columns["portfolio_id"].codes[here].tolist()
+        portfolios = crif.column("portfolio_id").codes[here].tolist()
         if len(set(portfolios)) < len(portfolios):
             notes.add(here, "qualifier", f"{text!r} has two multipliers.", "Keep one for each portfolio.")
 
@@ -456,10 +393,11 @@ def crif_of(sensitivities: Sensitivities, *, portfolio: str = "", add_ons: AddOn
     texts["qualifier"][n_risks:] = [qualifier for _, qualifier, _, _ in rows]
     texts["amount_currency"] = ["USD"] * n_risks + [unit for _, _, _, unit in rows]
     texts["portfolio_id"] = [portfolio] * n_rows
-    columns = MappingProxyType({name: Column.of(found) for name, found in texts.items()})
+    columns = {name: Column.of(found) for name, found in texts.items()}
     amount = np.concatenate([sensitivities.amount_usd, [value for _, _, value, _ in rows]])
     usd = np.where(columns["amount_currency"].among(("USD",)), amount, np.nan)
-    return Crif(columns, amount, usd, np.arange(2, n_rows + 2, dtype=np.int32))
+    readers = {name: partial(_same, column) for name, column in columns.items()}
+    return Crif(MappingProxyType(readers), amount, usd, np.arange(2, n_rows + 2, dtype=np.int32))
 
 
 def _add_on_rows(add_ons: AddOns) -> Iterator[tuple[str, str, float, str]]:
@@ -483,7 +421,7 @@ def crif_text(crif: Crif, *, delimiter: str = "\t") -> str:
     writer = csv.writer(written, delimiter=delimiter, lineterminator="\n")
     writer.writerow(HEADER.values())
     numbers = {name: [_number_text(each) for each in getattr(crif, name).tolist()] for name in NUMBERS}
-    columns = [numbers[name] if name in numbers else crif.columns[name].texts() for name in HEADER]
+    columns = [numbers[name] if name in numbers else crif.column(name).texts() for name in HEADER]
     writer.writerows(zip(*columns, strict=True))
     return written.getvalue()
 
@@ -493,5 +431,6 @@ def _number_text(number: float) -> str:
 
 
 def write_crif(crif: Crif, path: str | PathLike[str], *, delimiter: str = "\t") -> None:
-    """Write the CRIF to a file in UTF-8."""
-    Path(path).write_text(crif_text(crif, delimiter=delimiter), encoding="utf-8", newline="")
+    """Write the CRIF to a file in UTF-8, packed with gzip where the path ends in `.gz`."""
+    data, target = crif_text(crif, delimiter=delimiter).encode(), Path(path)
+    target.write_bytes(gzip.compress(data, mtime=0) if target.suffix == ".gz" else data)

@@ -1,8 +1,8 @@
-"""Columns of a large delimited text without a Python string for each field.
+"""Columns of a large delimited text without a Python string for each field, by NumPy alone.
 
 Call `text_table(data, delimiter, width)`: it gives the columns of lines that all have `width` fields, or None for a
-text that is not so plain (quotation marks, blank or uneven lines), which `crif` then reads field by field. Fields are
-compared as 64-bit words, eight characters at a time; a value becomes a string once, where it occurs first.
+text that is not so plain (blank or uneven lines), which `crif_fields` then reads field by field. Fields are compared as
+64-bit words, eight characters at a time; a value becomes a string once, where it occurs first.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _MASKS = np.array([(1 << (8 * count)) - 1 for count in range(_WORD + 1)], dtype=
 class TextTable:
     """Where the fields of a text begin and how long they are, [n_rows, width] each; `words` begin at every byte."""
 
-    data: bytes
+    data: memoryview
     words: Words
     starts: NDArray[np.int64]
     lengths: NDArray[np.int64]
@@ -36,20 +36,14 @@ class TextTable:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def column(self, place: int) -> Column | None:
-        """Return the texts of one column as codes, in the order in which they occur first; None for long fields."""
+    def column(self, place: int) -> Column:
+        """Return the texts of one column as codes, in the order in which they occur first."""
         words = self._words(place)
-        if words is None:
-            return None
-        key = words[:, 0]
-        for each in words.T[1:]:
-            key = (key ^ (key >> np.uint64(29))) * _MIX + each
-        codes, first = _coded(key)
-        if words.shape[1] > 1 and not all((each == each[first][codes]).all() for each in words.T):
-            return None  # two texts with one key
-        starts, ends = self.starts[first, place], self.starts[first, place] + self.lengths[first, place]
-        texts = [self.data[a:b].decode() for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
-        return Column(codes, tuple(texts)).mapped(str.strip)
+        coded = None if words is None else _coded(words)
+        if coded is None:
+            return Column.of(self._texts(place, slice(None))).mapped(str.strip)
+        codes, first = coded
+        return Column(codes, self._texts(place, first)).mapped(str.strip)
 
     def numbers(self, place: int) -> FloatArray | None:
         """Return the numbers of one column, NaN where a field is blank; None when one is no finite number."""
@@ -66,6 +60,12 @@ class TextTable:
         found[blank] = np.nan
         return found if np.isfinite(found[~blank]).all() else None
 
+    def _texts(self, place: int, rows: slice | NDArray[np.int64]) -> list[str]:
+        """Return the fields of some rows as strings."""
+        starts = self.starts[rows, place]
+        ends = starts + self.lengths[rows, place]
+        return [str(self.data[a:b], "utf-8") for a, b in zip(starts.tolist(), ends.tolist(), strict=True)]
+
     def _words(self, place: int) -> Words | None:
         """Return the bytes of each field, eight in a word, zeros behind; shape (n_rows, n_words)."""
         starts, lengths = self.starts[:, place], self.lengths[:, place]
@@ -79,33 +79,37 @@ class TextTable:
         return words
 
 
-def text_table(data: bytes, delimiter: str, width: int) -> TextTable | None:
-    r"""Return the fields of lines that end in a newline, or None when the text is not that plain.
+def text_table(data: memoryview, delimiter: str, width: int) -> TextTable | None:
+    r"""Return the fields of lines that end in a newline, or None when lines differ in their number of fields.
 
     Examples
     --------
-    >>> table = text_table(b"USD,1\nEUR,2.5\nUSD,\n", ",", 2)
+    >>> table = text_table(memoryview(b"USD,1\nEUR,2.5\nUSD,\n"), ",", 2)
     >>> table.column(0).texts(), table.numbers(1)
     (['USD', 'EUR', 'USD'], array([1. , 2.5, nan]))
     """
-    if not data.endswith(b"\n") or b'"' in data or b"\0" in data:
-        return None
     letters = np.frombuffer(data, dtype=np.uint8)
     ends = np.flatnonzero((letters == ord(delimiter)) | (letters == ord("\n")))
-    if len(ends) % width:
+    if not len(ends) or len(ends) % width or letters[-1] != ord("\n"):
         return None
     table = ends.reshape(-1, width)
     newlines = letters[table] == ord("\n")
     if not newlines[:, -1].all() or newlines[:, :-1].any():
         return None
     starts = np.r_[0, ends[:-1] + 1].reshape(-1, width)
-    padded = np.frombuffer(data + bytes(_LONGEST), dtype=np.uint8)
+    padded = np.concatenate([letters, np.zeros(_LONGEST, dtype=np.uint8)])
     words: Words = np.ndarray((len(padded) - _WORD + 1,), "<u8", padded, strides=(1,))
     return TextTable(data, words, starts, table - starts)
 
 
-def _coded(key: Words) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return codes of the distinct keys in order of first occurrence, and the rows where they occur first."""
+def _coded(words: Words) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """Return codes of the distinct texts in order of first occurrence, and the rows where they occur first.
+
+    None when two texts have one key.
+    """
+    key = words[:, 0]
+    for each in words.T[1:]:
+        key = (key ^ (key >> np.uint64(29))) * _MIX + each
     slots = (key * _MIX) >> np.uint64(64 - _SLOTS)
     holder = np.full(1 << _SLOTS, -1, dtype=np.int64)
     holder[slots[::-1]] = np.arange(len(key) - 1, -1, -1)  # the first row of each slot
@@ -116,6 +120,8 @@ def _coded(key: Words) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         places = np.zeros(1 << _SLOTS, dtype=np.int64)
         places[holder >= 0] = np.arange(len(first))
         codes = places[slots]
+    if words.shape[1] > 1 and not all((each == each[first][codes]).all() for each in words.T):
+        return None
     order = np.argsort(first)
     ranks = np.empty(len(first), dtype=np.int64)
     ranks[order] = np.arange(len(first))

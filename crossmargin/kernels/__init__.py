@@ -6,7 +6,7 @@ folder compiles the kernels, or loads them from disk (`_jit.py` says from where)
 
 from __future__ import annotations
 
-from crossmargin.kernels.discounting import LANES, value_netted
+from crossmargin.kernels.discounting import value_netted
 from crossmargin.kernels.rows import value_rows
 
-__all__ = ["LANES", "value_netted", "value_rows"]
+__all__ = ["value_netted", "value_rows"]

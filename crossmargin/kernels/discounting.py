@@ -20,9 +20,7 @@ Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Coefficients = tuple[float, ...]
 
-BLOCK_VALUES = 49_152  # discount factors of one block: 384 KiB, well inside a usual second-level cache
-WIDEST, NARROWEST = 256, 128  # scenarios in a block; narrower ones cost more in loops than they save in the cache
-LANES = 8  # numbers in the widest vector register there is; a whole number of vectors leaves no slow remainder
+WIDEST = 256  # scenarios in a block; narrower ones cost more in loops than they save in the cache
 
 # exp(x) = 2^n exp(r) with r = x - n ln 2. ln 2 comes in two parts (Cody and Waite 1980): the first ends in
 # zero bits, so that n times it is exact. Adding 1.5 * 2^52 rounds to the nearest integer and leaves that
@@ -65,77 +63,6 @@ def exponential(x: float) -> float:
     bits = (np.float64(shifted).view(np.int64) << MANTISSA) + (BIAS << MANTISSA)
     power = np.int64(bits).view(np.float64)
     return p * power
-
-
-@kernel("void(f8[:, ::1], f8[:, ::1], i8[:, ::1], f8[:, ::1], i8, i8)")
-def _discount_block(
-    factors: Floats, exponents: Floats, nodes: Integers, weights: Floats, begin: int, count: int
-) -> None:
-    """Fill `factors` [n_dates, block] for scenarios begin .. begin + count, two dates to a pass.
-
-    Two share the constants of the exponential, which are more than there are registers for.
-    """
-    day, n_dates = 0, nodes.shape[1]
-    while day + 2 <= n_dates:
-        # slices, so that the compiler sees indices that cannot be negative: it would not vectorise otherwise
-        left, right = exponents[nodes[0, day], begin : begin + count], exponents[nodes[1, day], begin : begin + count]
-        after = day + 1
-        low, high = exponents[nodes[0, after], begin : begin + count], exponents[nodes[1, after], begin : begin + count]
-        on_left, on_right, on_low, on_high = weights[0, day], weights[1, day], weights[0, after], weights[1, after]
-        here, there = factors[day, :count], factors[after, :count]
-        for s in range(count):
-            x = fma(-on_left, left[s], -on_right * right[s])
-            y = fma(-on_low, low[s], -on_high * high[s])
-            here[s], there[s] = exponential(x), exponential(y)
-        day += 2
-    if day < n_dates:
-        left, right = exponents[nodes[0, day], begin : begin + count], exponents[nodes[1, day], begin : begin + count]
-        on_left, on_right = weights[0, day], weights[1, day]
-        for s in range(count):
-            factors[day, s] = exponential(fma(-on_left, left[s], -on_right * right[s]))
-
-
-@kernel("void(f8[:, ::1], i8, i8[::1], i8[::1], i8)")
-def _add_running(factors: Floats, n_dates: int, sum_before: Integers, sum_date: Integers, count: int) -> None:
-    """Fill the lines of `factors` below the dates: an earlier line plus the discount factor of one date."""
-    for line in range(len(sum_before)):
-        before, factor = factors[sum_before[line], :count], factors[sum_date[line], :count]
-        for s in range(count):
-            factors[n_dates + line, s] = before[s] + factor[s]
-
-
-@kernel("void(f8[::1], f8[:, ::1], i8[::1], f8[::1], i8, i8, i8)")
-def _sum_flows(
-    total: Floats,
-    factors: Floats,
-    flow_date: Integers,
-    flow_amount: Floats,
-    first: int,
-    last: int,
-    count: int,
-) -> None:
-    """Set `total` [block] to the discounted flows first .. last, added in their order, four to a pass."""
-    flow = first
-    if flow + 2 <= last:  # a bond is two flows, coupons and principal: one pass
-        a, b, w, x = flow_date[flow], flow_date[flow + 1], flow_amount[flow], flow_amount[flow + 1]
-        for s in range(count):
-            total[s] = fma(x, factors[b, s], w * factors[a, s])
-        flow += 2
-    else:
-        for s in range(count):
-            total[s] = 0.0
-    while flow + 4 <= last:
-        a, b, c, d = flow_date[flow], flow_date[flow + 1], flow_date[flow + 2], flow_date[flow + 3]
-        w, x, y, z = flow_amount[flow], flow_amount[flow + 1], flow_amount[flow + 2], flow_amount[flow + 3]
-        for s in range(count):
-            near = fma(x, factors[b, s], fma(w, factors[a, s], total[s]))
-            total[s] = fma(z, factors[d, s], fma(y, factors[c, s], near))
-        flow += 4
-    while flow < last:
-        a, w = flow_date[flow], flow_amount[flow]
-        for s in range(count):
-            total[s] = fma(w, factors[a, s], total[s])
-        flow += 1
 
 
 @kernel("f8(f8, f8, UniTuple(f8, 6), UniTuple(f8, 6))", inline=True)

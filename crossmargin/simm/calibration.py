@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from itertools import combinations_with_replacement
+from itertools import combinations, combinations_with_replacement
 from math import inf, isfinite
 from os import PathLike
 from pathlib import Path
@@ -32,6 +32,7 @@ LICENCE = (
 SCHEMA = "simm-calibration/1"
 MILLION = 1e6  # thresholds are tabulated in USD million
 CONCENTRATION_HORIZON = 10  # days; there are no concentration factors at the other horizon
+FX_GROUPS = 2  # of volatility; `exposures` reads one correlation between them
 _BUCKETED = ("credit_qualifying", "credit_non_qualifying", "equity", "commodity")
 _CREDIT = ("credit_qualifying", "credit_non_qualifying")
 
@@ -194,6 +195,9 @@ def _fx(block: _Block, horizon: int) -> Fx:
     groups, categories, days = block.groups("volatility_groups"), block.groups("concentration_categories"), str(horizon)
     weights = block.block("delta_risk_weights").block(days)
     correlations, names = block.block("delta_correlation_by_calculation_currency_group"), _group_names(groups)
+    if len(names) > FX_GROUPS:
+        fix = f"Give {FX_GROUPS} at most: one correlation between groups is all that the calculation has."
+        block.note("volatility_groups", f"{len(names)} groups: {', '.join(names)}.", fix)
     pairs = block.block("vega_thresholds_by_category_pair")
     limits = {}
     for first, second in combinations_with_replacement(sorted(_group_names(categories)), 2):
@@ -201,13 +205,8 @@ def _fx(block: _Block, horizon: int) -> Fx:
         limits[first, second] = limits[second, first] = _limits([pairs.number(key, least=None)], horizon)[0]
     return Fx(
         volatility_groups=groups,
-        delta_risk_weights={each: weights.block(each).numbers(names) for each in names},
-        delta_correlation={
-            calculation: {
-                each: correlations.block(calculation).block(each).numbers(names, least=-1.0, most=1.0) for each in names
-            }
-            for calculation in names
-        },
+        delta_risk_weights=weights.table(names),
+        delta_correlation={each: correlations.block(each).table(names, least=-1.0, most=1.0) for each in names},
         vega_risk_weight=block.block("vega_risk_weight").number(days),
         historical_volatility_ratio=block.block("historical_volatility_ratio").number(days, least=None),
         vega_correlation=block.correlation("vega_correlation"),
@@ -297,6 +296,16 @@ class _Block:
         found = {name: self.number(name, least=least, most=most) for name in names}
         for extra in set(self.data if isinstance(self.data, Mapping) else ()) - set(found):
             self.note(extra, "is unknown.", suggestion(extra, found))
+        return found
+
+    def table(
+        self, names: tuple[str, ...], *, least: float | None = 0.0, most: float = inf
+    ) -> dict[str, dict[str, float]]:
+        """Return a number for each pair of names, the same both ways."""
+        found = {name: self.block(name).numbers(names, least=least, most=most) for name in names}
+        for first, second in combinations(names, 2):
+            if found[first][second] != found[second][first]:
+                self.note(f"{first} {second}", f"{found[first][second]} is {found[second][first]} the other way.")
         return found
 
     def row(self, key: str, length: int) -> FloatArray:

@@ -81,7 +81,9 @@ class Column:
     def among(self, texts: Collection[str]) -> NDArray[np.bool_]:
         """Return whether each row's value is one of these; shape (n_rows,)."""
         wanted = np.array([value in texts for value in self.values], dtype=bool)
-        found: NDArray[np.bool_] = wanted[self.codes] if len(wanted) else np.zeros(0, dtype=bool)
+        if wanted.all() or not wanted.any():
+            return np.full(len(self), bool(len(wanted)) and wanted.all())
+        found: NDArray[np.bool_] = wanted[self.codes]
         return found
 
 
@@ -276,20 +278,26 @@ def net(sensitivities: Sensitivities) -> Sensitivities:
 
 def _joined(sensitivities: Sensitivities) -> tuple[IntArray, int]:
     """Return a number for each distinct key, dense from 0, and how many there are."""
-    key, size = np.zeros(len(sensitivities), dtype=np.intp), 1
-    columns = [getattr(sensitivities, name) for name in KEYS]
-    for column in sorted(columns, key=lambda column: len(column.values)):
-        key = key * len(column.values) + column.codes
-        key, size = dense(key, size * len(column.values))
-    return key, size
+    first, *others = sorted((getattr(sensitivities, name) for name in KEYS), key=lambda column: len(column.values))
+    key, size = first.codes.astype(np.intp), len(first.values)
+    for column in others:
+        if size * len(column.values) > _widest(len(key)):
+            key, size = dense(key, size)
+        key, size = key * len(column.values) + column.codes, size * len(column.values)
+    return dense(key, size)
 
 
 def dense(codes: IntArray, size: int) -> tuple[IntArray, int]:
     """Return codes from 0 without gaps, in the same order, and how many there are; `size` is above every code."""
-    if size > max(_TABLE, 8 * len(codes)):
+    if size > _widest(len(codes)):
         distinct, inverse = np.unique(codes, return_inverse=True)
         return inverse, len(distinct)
     present = np.zeros(size, dtype=bool)
     present[codes] = True
-    ranks = np.cumsum(present) - 1
-    return ranks[codes], int(ranks[-1]) + 1 if size else 0
+    ranks = np.cumsum(present, dtype=np.int32) - 1  # half the memory to look things up in
+    return ranks[codes].astype(np.intp), int(ranks[-1]) + 1 if size else 0
+
+
+def _widest(rows: int) -> int:
+    """Return how many codes a table may have to be faster than sorting."""
+    return max(_TABLE, 8 * rows)

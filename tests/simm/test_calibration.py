@@ -32,6 +32,10 @@ def changed(path, value):
     return data
 
 
+CORRELATIONS = "delta_correlation_by_calculation_currency_group"
+THREE = {"high": ["ARS"], "low": ["JPY"], "regular": [], "default_group": "regular"}
+
+
 def problems_of(data):
     with pytest.raises(InputError) as caught:
         calibration_from(data)
@@ -77,6 +81,21 @@ def test_it_says_whose_it_is():
         (["equity"], None, "calibration equity: is missing."),
         (["equity"], 3, "calibration equity: is no block."),
         (["fx", "vega_risk_weight", "10"], None, "calibration fx vega_risk_weight 10: None is no number."),
+        (
+            ["fx", "volatility_groups"],
+            THREE,
+            "calibration fx volatility_groups: 3 groups: high, low, regular.",
+        ),
+        (
+            ["fx", CORRELATIONS, "high", "high", "regular"],
+            0.1,
+            f"calibration fx {CORRELATIONS} high high regular: 0.1 is 0.6 the other way.",
+        ),
+        (
+            ["fx", "delta_risk_weights", "1", "high", "regular"],
+            0.1,
+            "calibration fx delta_risk_weights 1 high regular: 0.1 is 4.5 the other way.",
+        ),
         (["fx", "vega_risk_weight", "10"], True, "calibration fx vega_risk_weight 10: True is no number."),
         (["fx", "vega_correlation"], 1.5, "calibration fx vega_correlation: 1.5 is out of range."),
         (["fx", "vega_correlation"], float("nan"), "calibration fx vega_correlation: nan is no number."),
