@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         IntradayMonitoring,
         Registration,
     )
+    from crossmargin.collateral import CollateralReport
     from crossmargin.eligibility import Decision
     from crossmargin.errors import CrossMarginError, InputError, NotInForce, NumericalError, ParameterMissing, RuleError
     from crossmargin.io.book import Book, load_book
@@ -39,11 +40,12 @@ if TYPE_CHECKING:
         read_tidy_par_yields,
         read_treasury_csv,
     )
-    from crossmargin.margin import compare, margin
+    from crossmargin.margin import collateral_report, compare, margin
     from crossmargin.market import History, Market, ParCurve
     from crossmargin.parameters import Rules
     from crossmargin.pnl import PnL, revalue
     from crossmargin.portfolio import Portfolio, Position
+    from crossmargin.posted import Cash, OtherAsset, Posted
     from crossmargin.price_history import PriceHistory
     from crossmargin.pricing.chains import OptionQuotes
     from crossmargin.pricing.implied import implied_volatility
@@ -67,6 +69,7 @@ if TYPE_CHECKING:
         Repo,
         ReverseRepo,
         SecurityFuture,
+        SensitivityPortfolio,
         ShortRateFuture,
         Stock,
         TreasuryBill,
@@ -103,7 +106,9 @@ __all__ = [
     "BasisSwap",
     "BondTotalReturnSwap",
     "Book",
+    "Cash",
     "ClearingHouse",
+    "CollateralReport",
     "Comparison",
     "CreditDefaultSwap",
     "CreditSpreads",
@@ -128,12 +133,14 @@ __all__ = [
     "NotInForce",
     "NumericalError",
     "OptionQuotes",
+    "OtherAsset",
     "OvernightSwap",
     "ParCurve",
     "ParameterMissing",
     "PnL",
     "Portfolio",
     "Position",
+    "Posted",
     "PriceHistory",
     "Regime",
     "Registration",
@@ -146,6 +153,7 @@ __all__ = [
     "ScenarioSet",
     "ScenarioSpec",
     "SecurityFuture",
+    "SensitivityPortfolio",
     "ShortRateFuture",
     "Stock",
     "TreasuryBill",
@@ -157,6 +165,7 @@ __all__ = [
     "VolatilitySurface",
     "Warrant",
     "ZeroCurve",
+    "collateral_report",
     "compare",
     "conversion_factor",
     "deliverable_basket",
@@ -180,21 +189,23 @@ __all__ = [
 _HOMES = {
     "accounts": "Account AccountClass Agreement ClearingHouse Customer CustomerKind Firm IntradayMonitoring"
     " Registration",
+    "collateral": "CollateralReport",
     "eligibility": "Decision",
     "errors": "CrossMarginError InputError NotInForce NumericalError ParameterMissing RuleError",
     "io.book": "Book load_book",
     "io.market_files": "packaged_history packaged_market read_fred_csv read_market_directory read_tidy_par_yields"
     " read_treasury_csv",
-    "margin": "compare margin",
+    "margin": "collateral_report compare margin",
     "market": "History Market ParCurve",
     "parameters": "Rules",
     "pnl": "PnL revalue",
     "portfolio": "Portfolio Position",
+    "posted": "Cash OtherAsset Posted",
     "price_history": "PriceHistory",
     "products": "BasisSwap BondTotalReturnSwap CreditDefaultSwap ETF EquityForward EquityTotalReturnSwap"
     " ForwardRateAgreement FutureOption Index IndexFuture InterestRateSwap ListedOption OvernightSwap"
-    " Repo ReverseRepo STRIPS SecurityFuture ShortRateFuture Stock TIPS TreasuryBill TreasuryBond"
-    " TreasuryFRN TreasuryFuture TreasuryNote Warrant conversion_factor deliverable_basket",
+    " Repo ReverseRepo STRIPS SecurityFuture SensitivityPortfolio ShortRateFuture Stock TIPS TreasuryBill"
+    " TreasuryBond TreasuryFRN TreasuryFuture TreasuryNote Warrant conversion_factor deliverable_basket",
     "regimes": "CROSS_MARGIN HARMONIZED PORTFOLIO_MARGIN Regime SILOED STRATEGY_MARGIN",
     "registry": "rules",
     "results": "Comparison Line Report Requirement",

@@ -9,6 +9,8 @@ import math
 from collections.abc import Iterable
 from datetime import date
 
+from attrs import evolve
+
 from crossmargin.errors import Problem, Problems
 from crossmargin.market import Market
 from crossmargin.pnl import can_revalue, cash_flow_book
@@ -22,6 +24,7 @@ from crossmargin.products.security_based import (
     EquityForward,
     EquityTotalReturnSwap,
 )
+from crossmargin.products.sensitivities import SensitivityPortfolio
 from crossmargin.underlyings import security_problems, ticker_held
 
 SHARE_SWAPS = (EquityTotalReturnSwap, EquityForward)
@@ -41,6 +44,7 @@ def check(portfolio: Portfolio, market: Market, *, as_of: date | None = None) ->
     problems.extend(security_problems(portfolio.products, market.underlyings))
     problems.extend(_price_problems(portfolio.products, market))
     problems.extend(_spot_problems(portfolio.products, market))
+    problems.extend(_unknown_sensitivities(portfolio, market))
     with problems.collecting():
         cash_flow_book(
             [product for product in portfolio.products if _can_be_scheduled(product, market.as_of)], market.as_of
@@ -86,6 +90,19 @@ def _spot_problems(products: Iterable[Product], market: Market) -> Iterable[Prob
         elif known.spot is not None and not math.isclose(known.spot, observed, rel_tol=_SAME):
             what = f"underlyings has a spot of {known.spot:g}, prices has {observed:g}."
             yield Problem(what, ticker, "Give one of them, or both the same.")
+
+
+def _unknown_sensitivities(portfolio: Portfolio, market: Market) -> Iterable[Problem]:
+    """Yield the buckets and tenors of portfolios of sensitivities that the market's calibration does not know."""
+    if market.simm is None:
+        return
+    from crossmargin.simm.margin import unknown_to  # most books need none of it
+
+    parameters = next(iter(market.simm.horizons.values()))  # buckets and tenors are those of every horizon
+    for position in portfolio.positions:
+        if isinstance(position.product, SensitivityPortfolio):
+            for problem in unknown_to(parameters, position.product.sensitivities):
+                yield evolve(problem, where=f"position {position.id!r}, {problem.where}")
 
 
 def _ticker_of(product: Product) -> str:

@@ -1,4 +1,4 @@
-"""The command `crossmargin`: demo, compare, explain, rules, conformance, warmup.
+"""The command `crossmargin`: demo, compare, explain, where, study, rules, conformance, warmup.
 
 Call `main(arguments)`; it returns the exit code. A command computes its whole output before any of it is printed,
 so that nothing partial is ever shown as if it were whole. Nothing is calculated here.
@@ -10,9 +10,10 @@ import json
 import os
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -20,6 +21,7 @@ from attrs import frozen
 from crossmargin.errors import CrossMarginError, InputError, Problem, Problems
 
 if TYPE_CHECKING:
+    from crossmargin.analysis.study import Plan
     from crossmargin.market import Market
     from crossmargin.parameters import Condition, Rules
     from crossmargin.portfolio import Portfolio
@@ -98,6 +100,7 @@ def _parser() -> ArgumentParser:
     compare.add_argument("--regimes", default=_REGIMES, help="in this order, the first is the base (%(default)s)")
     compare.set_defaults(run=_compare)
     explain = _add_explain(commands)
+    where, study = _add_where(commands), _add_study(commands)
     about = "list every rule-set, arrangement and proposal, or show one with all its values"
     rules = commands.add_parser("rules", help=about, description=about)
     rules.add_argument("id", nargs="?", metavar="ID", help="the rule to show")
@@ -112,7 +115,7 @@ def _parser() -> ArgumentParser:
     about = "compile or load every numerical kernel, before the first request of a service"
     warmup = commands.add_parser("warmup", help=about, description=about)
     warmup.set_defaults(run=_warmup)
-    for command in (demo, compare, explain, rules, conformance, warmup):
+    for command in (demo, compare, explain, where, study, rules, conformance, warmup):
         command.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -127,6 +130,35 @@ def _add_explain(commands: Any) -> ArgumentParser:
     explain.add_argument("--level", choices=("clearing", "customer"), default="clearing", help="(%(default)s)")
     explain.set_defaults(run=_explain)
     return explain
+
+
+def _add_where(commands: Any) -> ArgumentParser:
+    about = "print where collateral lies: required, posted, excess, deficit, locked, and whose law protects it"
+    where: ArgumentParser = commands.add_parser("where", help=about, description=about)
+    where.add_argument("book", nargs="?", metavar="BOOK", help="book file; the sample group when left out")
+    _add_market(where)
+    where.add_argument("--regime", default="cross_margin", help="(%(default)s)")
+    where.set_defaults(run=_where)
+    return where
+
+
+def _add_study(commands: Any) -> ArgumentParser:
+    about = "margin a population of books under every regime through history and write a report"
+    study: ArgumentParser = commands.add_parser("study", help=about, description=about)
+    study.add_argument("population", metavar="POPULATION", help="`archetypes`, or a folder of book files")
+    study.add_argument("--out", required=True, metavar="DIR", help="folder of the report, its tables and its journal")
+    about = "market files, read as of --until; the packaged Treasury history when left out"
+    study.add_argument("--market", metavar="DIR", help=about)
+    study.add_argument("--from", dest="first", type=_date, default=date(2000, 1, 1), metavar="DATE", help="2000-01-01")
+    study.add_argument("--until", type=_date, metavar="DATE", help="the end of the packaged history when left out")
+    study.add_argument("--every", default="year", metavar="STEP", help="month, quarter or year (%(default)s)")
+    study.add_argument("--regimes", default="", help="in this order, the first is the base; all when left out")
+    about = "day whose rules are used on every day; 2026-06-30 when left out"
+    study.add_argument("--calibration", type=_date, metavar="DATE", help=about)
+    study.add_argument("--resamples", type=_count, default=400, metavar="N", help="for standard errors (%(default)s)")
+    study.add_argument("--seed", type=_count, default=0, metavar="N", help="of the resamples (%(default)s)")
+    study.set_defaults(run=_study)
+    return study
 
 
 def _add_market(command: ArgumentParser) -> None:
@@ -144,6 +176,12 @@ def _date(text: str) -> date:
 def _depth(text: str) -> int:
     if not text.isdecimal():
         raise ArgumentTypeError(f"{text!r} is no number of levels: write 0, 1, 2, ...")
+    return int(text)
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal():
+        raise ArgumentTypeError(f"{text!r} is no count: write 0, 1, 2, ...")
     return int(text)
 
 
@@ -184,6 +222,92 @@ def _explain(chosen: Namespace) -> Output:
     return Output(f"{heading}\n\n{report.explain(chosen.depth, level=chosen.level)}\n{_market_note(chosen, market)}")
 
 
+def _where(chosen: Namespace) -> Output:
+    from crossmargin import samples
+    from crossmargin.analysis.transfers import transfers, transfers_text
+    from crossmargin.collateral.text import collateral_text
+    from crossmargin.margin import collateral_report, margin
+
+    portfolio, market, (regime,) = _inputs(chosen, [chosen.regime], sample=samples.group)
+    found = collateral_report(portfolio, market, margin(portfolio, market, regime))
+    if chosen.json:
+        return Output(found.to_json(indent=2))
+    could_move = transfers_text(transfers(portfolio, market.as_of))
+    parts = (collateral_text(found, portfolio.posted), could_move, _market_note(chosen, market).lstrip())
+    return Output("\n".join(part for part in parts if part))
+
+
+def _study(chosen: Namespace) -> Output:
+    from crossmargin.analysis.study import run
+    from crossmargin.analysis.study_page import write
+
+    done = run(_study_plan(chosen), chosen.out, _progress())
+    page, *tables = write(done, chosen.out)
+    gaps, figures = len(done.tables["gaps"]), len(done.tables["figures"])
+    if chosen.json:
+        counts = {name: len(records) for name, records in done.tables.items()}
+        files = {"report": str(page), "tables": [str(path) for path in tables]}
+        return Output(json.dumps({**files, "records": counts, "study": done.header}, indent=2))
+    said = f"{figures} figures, {gaps} gaps. Proposals are not in force: each figure stands with its status."
+    return Output(f"{page}\n{said}")
+
+
+def _study_plan(chosen: Namespace) -> Plan:
+    """Return what the arguments of `study` ask for; every problem of population, market and regimes at once."""
+    from crossmargin.analysis.population import population
+    from crossmargin.analysis.study import CALIBRATION, Plan, study_days
+    from crossmargin.regimes import REGIMES, regime
+
+    problems = Problems()
+    books: tuple[Any, ...] = ()
+    regimes: list[Regime] = []
+    days: tuple[date, ...] = ()
+    market = None
+    with problems.collecting():
+        books = population(chosen.population)
+    for name in filter(None, chosen.regimes.split(",")):
+        with problems.collecting():
+            regimes.append(regime(name.strip()))
+    with problems.collecting():
+        market = _study_market(chosen)
+        days = study_days(market.history, chosen.first, chosen.until or market.as_of, chosen.every)
+    problems.raise_if_any()
+    assert market is not None  # noqa: S101 - nothing was noted
+    settings = {"resamples": chosen.resamples, "seed": chosen.seed, "calibration": chosen.calibration or CALIBRATION}
+    name = Path(chosen.population).name
+    return Plan(name, books, market, days, regimes=regimes or REGIMES, **settings)
+
+
+def _study_market(chosen: Namespace) -> Market:
+    """Return the market whose history is studied: that of the files, or the Treasury history in the package."""
+    from crossmargin.io.market_files import packaged_history, read_market_directory
+    from crossmargin.market import Market
+
+    if chosen.market and chosen.until:
+        return read_market_directory(chosen.market, chosen.until)
+    if chosen.market:
+        raise InputError([Problem("no date is given.", "--until", "Say which is the last day: --until 2026-06-30.")])
+    history = packaged_history()
+    return Market.from_history(history, history.dates[-1])
+
+
+def _progress() -> Callable[[int, int, str], None]:
+    """Return what tells the error stream how far a study is: one line that changes on a terminal, else one a book."""
+    shown = sys.stderr.isatty()
+    last = ""
+
+    def tell(done: int, of: int, name: str) -> None:
+        nonlocal last
+        book = name.split(",", maxsplit=1)[0]
+        if shown:
+            print(f"\r\033[K{done} of {of}: {name}", end="\n" if done == of else "", file=sys.stderr, flush=True)
+        elif book != last:
+            print(f"{done} of {of}: {book}", file=sys.stderr, flush=True)
+        last = book
+
+    return tell
+
+
 def _rules(chosen: Namespace) -> Output:
     from crossmargin.registry import rulebook, rules
 
@@ -213,8 +337,13 @@ def _warmup(chosen: Namespace) -> Output:
 # ---------------------------------------------------------------------------------------------------- inputs
 
 
-def _inputs(chosen: Namespace, names: Iterable[str]) -> tuple[Portfolio, Market, list[Regime]]:
-    """Return what a run needs; every problem of regimes, book and market, and of the one with the other, at once."""
+def _inputs(
+    chosen: Namespace, names: Iterable[str], *, sample: Callable[[], tuple[Portfolio, Market]] | None = None
+) -> tuple[Portfolio, Market, list[Regime]]:
+    """Return what a run needs; every problem of regimes, book and market, and of the one with the other, at once.
+
+    Without a book it is the sample, with its own market unless market files are named.
+    """
     from crossmargin import samples
     from crossmargin.io.book import load_book
     from crossmargin.regimes import regime
@@ -224,13 +353,14 @@ def _inputs(chosen: Namespace, names: Iterable[str]) -> tuple[Portfolio, Market,
     for name in names:
         with problems.collecting():
             regimes.append(regime(name.strip()))
+    sampled = None if chosen.book else (sample or samples.basis_trade)()
     market = None
     with of_market.collecting():
-        market = _market(chosen)
+        market = _market(chosen, sampled[1] if sampled else None)
     portfolio = None
     with problems.collecting():
         check = partial(_problems_together, market=market, as_of=chosen.as_of)
-        portfolio = load_book(chosen.book, check=check).portfolio if chosen.book else samples.basis_trade()[0]
+        portfolio = sampled[0] if sampled else load_book(chosen.book, check=check).portfolio
     with problems.collecting():
         of_market.raise_if_any()
     problems.raise_if_any()
@@ -239,7 +369,7 @@ def _inputs(chosen: Namespace, names: Iterable[str]) -> tuple[Portfolio, Market,
     return portfolio, market, regimes
 
 
-def _market(chosen: Namespace) -> Market:
+def _market(chosen: Namespace, sampled: Market | None) -> Market:
     from crossmargin.io.market_files import packaged_market, read_market_directory
 
     if chosen.market and chosen.as_of:
@@ -247,7 +377,7 @@ def _market(chosen: Namespace) -> Market:
     if chosen.market:
         fix = "Say which day of the market files is meant: --as-of 2026-06-30."
         raise InputError([Problem("no date is given.", "--as-of", fix)])
-    market = packaged_market()
+    market = sampled or packaged_market()
     market.check_as_of(chosen.as_of or market.as_of)
     return market
 

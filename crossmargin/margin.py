@@ -1,8 +1,9 @@
-"""The spine: reprice once, draw pools, margin each pool, credit between pools, report.
+"""The spine: reprice once, draw pools, margin each pool, credit between pools, report; then what is posted against it.
 
-`margin(portfolio, market, regime)` answers for one regime, `compare(portfolio, market)` for several side by side.
-Read from top to bottom: each step returns a new frozen object and nothing is computed twice. Every problem of the
-input is raised at once, before anything is priced.
+`margin(portfolio, market, regime)` answers for one regime, `compare(portfolio, market)` for several side by side,
+`collateral_report(portfolio, market, report)` says where the portfolio's collateral lies and what it covers there.
+Read from top to bottom: each step returns a new frozen object and nothing is computed twice. Every problem of the input
+is raised at once, before anything is priced.
 """
 
 from __future__ import annotations
@@ -15,13 +16,16 @@ from math import fsum
 from attrs import evolve, frozen
 
 from crossmargin.checking import check
+from crossmargin.collateral.balance import CollateralReport
+from crossmargin.collateral.covering import balances
 from crossmargin.eligibility import Decision, case_of
 from crossmargin.errors import InputError, Problem, Problems, suggestion
 from crossmargin.market import Market
 from crossmargin.methodology import Inputs, unmodelled
 from crossmargin.parameters import Reader, Rules
 from crossmargin.pnl import can_revalue, revalue
-from crossmargin.portfolio import CARRYING_FIRM, Pool, Portfolio, Position
+from crossmargin.portfolio import Pool, Portfolio, Position
+from crossmargin.posted import CARRYING_FIRM
 from crossmargin.regimes import (
     CROSS_MARGIN,
     HARMONIZED,
@@ -108,6 +112,57 @@ def compare(
     drawn = _scenarios(portfolio, market, [book[id] for id in sorted(asked)], as_of=as_of)
     run = _Run(_inputs(portfolio, market, drawn), book, decided, enrolled)
     return Comparison(tuple(_report(regime, run) for regime in regimes))
+
+
+def collateral_report(
+    portfolio: Portfolio,
+    market: Market,
+    report: Report,
+    *,
+    rules: Iterable[Rules] = (),
+    instructed: Iterable[str] = (),
+) -> CollateralReport:
+    """Return required, posted, excess, deficit and locked for every pot, owner, firm and segregation class, USD.
+
+    Parameters
+    ----------
+    portfolio : Portfolio
+        Whose `posted` counts against what the report asks for.
+    market : Market
+        Prices the assets; its date chooses schedules and walls.
+    report : Report
+        What `margin` returned for this portfolio on the date of the market.
+    rules : iterable of Rules, optional
+        Overlaid schedules and walls.
+    instructed : iterable of str, optional
+        Customers that let their own accounts help one another; it only changes what is locked.
+
+    Returns
+    -------
+    CollateralReport
+        Balances per level; levels never add. It bears the regime and the status of the report.
+
+    Raises
+    ------
+    InputError
+        Everything wrong with the deposits, or a report of another date.
+    NotInForce
+        A schedule has no value on the date.
+
+    Examples
+    --------
+    >>> from crossmargin.samples import basis_trade
+    >>> portfolio, market = basis_trade()
+    >>> found = collateral_report(portfolio, market, margin(portfolio, market, CROSS_MARGIN))
+    >>> found.levels, found.regime, found.totals()["lendable"]
+    (('clearing', 'customer'), 'cross_margin', 0.0)
+    """
+    if report.as_of != market.as_of:
+        what = f"the report is of {report.as_of}, the market of {market.as_of}."
+        raise InputError([Problem(what, "collateral_report", "Margin the portfolio on this market first.")])
+    asked, posted = (report.requirements, report.credits), portfolio.posted
+    found = balances(*asked, posted, market, portfolio=portfolio, rules=rules, instructed=instructed)
+    return evolve(found, regime=report.regime, status=report.status)
 
 
 def _refuse_unknown_programmes(portfolio: Portfolio, regimes: tuple[Regime, ...], book: Mapping[str, Rules]) -> None:

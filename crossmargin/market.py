@@ -14,6 +14,7 @@ from datetime import date
 from itertools import pairwise
 from math import isfinite
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from attrs import field, frozen
@@ -211,6 +212,9 @@ class Market:
         curve that discounts.
     credit
         Reference -> par spreads of protection on it.
+    simm
+        A calibration from `crossmargin.simm.load_calibration`, with which portfolios of sensitivities are margined; the
+        library holds none.
     notes
         What a reader must know: tenors left out, a history that ends early.
 
@@ -231,6 +235,7 @@ class Market:
     fixings: Fixings = field(factory=dict, kw_only=True, converter=_plain_fixings)
     projections: Mapping[str, ZeroCurve] = field(factory=dict, kw_only=True, converter=dict)
     credit: Mapping[str, CreditSpreads] = field(factory=dict, kw_only=True, converter=dict)
+    simm: Any = field(default=None, kw_only=True)
     notes: tuple[str, ...] = field(default=(), kw_only=True, converter=as_texts)
 
     def __attrs_post_init__(self) -> None:
@@ -245,6 +250,9 @@ class Market:
         problems.extend(_number_problems(self.money_market, "money_market", "a decimal rate"))
         problems.extend(_number_problems(self.prices, "prices", "a price"))
         problems.extend(swap_market_problems(self.as_of, self.fixings, self.projections, self.credit))
+        if self.simm is not None and not hasattr(self.simm, "horizons"):
+            what = f"a {type(self.simm).__name__} is no calibration."
+            problems.add(what, where="simm", fix="Give crossmargin.simm.load_calibration(path).")
         problems.raise_if_any()
 
     @classmethod

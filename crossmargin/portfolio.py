@@ -1,4 +1,4 @@
-"""What is held, by whom, where: positions in accounts, and the pools that are margined together.
+"""What is held, by whom, where: positions in accounts, collateral posted, and the pools that are margined together.
 
 Build a `Portfolio`; it refuses every dangling reference at once. `problems_on` adds what depends on the date.
 Which positions share a pool is a regime's affair.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import date
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from attrs import field, frozen
 
 from crossmargin.accounts import Account, AccountClass, Customer, Firm
 from crossmargin.errors import InputError, Problem, suggestion
+from crossmargin.posted import CARRYING_FIRM, Posted, matured, problems_with
 from crossmargin.products import Product
 from crossmargin.products.futures import TreasuryFuture
 from crossmargin.products.lifetime import expiry_of
@@ -24,9 +25,6 @@ from crossmargin.records import as_tuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-CARRYING_FIRM = "carrying firm"  # the pot of what no clearing house asks for
 
 
 @frozen
@@ -46,7 +44,7 @@ class Position:
 
 @frozen
 class Portfolio:
-    """Firms, customers, accounts and positions that refer to one another.
+    """Firms, customers, accounts, positions and deposits of collateral that refer to one another.
 
     Raises
     ------
@@ -58,9 +56,10 @@ class Portfolio:
     customers: tuple[Customer, ...] = field(default=(), converter=as_tuple)
     accounts: tuple[Account, ...] = field(default=(), converter=as_tuple)
     positions: tuple[Position, ...] = field(default=(), converter=as_tuple)
+    posted: tuple[Posted, ...] = field(default=(), converter=as_tuple)
 
     def __attrs_post_init__(self) -> None:
-        problems = list(_dangling(self))
+        problems = [*_dangling(self), *problems_with(self.posted, owners=self.owners, firms=self.firm_ids)]
         if problems:
             raise InputError(problems)
 
@@ -75,6 +74,17 @@ class Portfolio:
     @cached_property
     def _accounts(self) -> dict[str, Account]:
         return {account.id: account for account in self.accounts}
+
+    @cached_property
+    def firm_ids(self) -> frozenset[str]:
+        """The ids of the firms."""
+        return frozenset(firm.id for firm in self.firms)
+
+    @cached_property
+    def owners(self) -> frozenset[str]:
+        """The ids of all that may own something: firms, their affiliates, customers."""
+        affiliates = (affiliate for firm in self.firms for affiliate in firm.affiliates)
+        return self.firm_ids.union(affiliates, (customer.id for customer in self.customers))
 
     def account_of(self, position: Position) -> Account:
         """Return the account that holds `position`."""
@@ -140,7 +150,7 @@ class Pool:
 
 
 def problems_on(portfolio: Portfolio, as_of: date) -> list[Problem]:
-    """Return what is wrong with the portfolio on `as_of`: products past their end, futures without a basket."""
+    """Return what is wrong with the portfolio on `as_of`: what is past its end, futures without a basket."""
     problems = []
     for position in portfolio.positions:
         where, product = f"position {position.id!r}", position.product
@@ -150,7 +160,7 @@ def problems_on(portfolio: Portfolio, as_of: date) -> list[Problem]:
         if isinstance(product, TreasuryFuture) and not product.basket:
             fix = "List deliverable notes or bonds with their issue dates, or give the basket itself."
             problems.append(Problem(f"{product.symbol} has no deliverable basket.", where, fix))
-    return [*problems, *_two_baskets(portfolio)]
+    return [*problems, *_two_baskets(portfolio), *matured(portfolio.posted, as_of)]
 
 
 def _two_baskets(portfolio: Portfolio) -> Iterable[Problem]:
@@ -162,9 +172,7 @@ def _two_baskets(portfolio: Portfolio) -> Iterable[Problem]:
 
 
 def _dangling(portfolio: Portfolio) -> Iterable[Problem]:
-    owners = {firm.id for firm in portfolio.firms} | {customer.id for customer in portfolio.customers}
-    owners |= {affiliate for firm in portfolio.firms for affiliate in firm.affiliates}
-    firms = {firm.id for firm in portfolio.firms}
+    owners, firms = portfolio.owners, portfolio.firm_ids
     accounts = {account.id for account in portfolio.accounts}
     yield from _duplicates("firm or customer", (*portfolio.firms, *portfolio.customers))
     yield from _duplicates("account", portfolio.accounts)
@@ -191,6 +199,6 @@ def _duplicates(what: str, items: Sequence[Firm | Customer | Account | Position]
             yield Problem(f"id stands {count} times.", f"{what} {id!r}", "Give each its own id.")
 
 
-def _unknown(where: str, name: str, known: set[str]) -> Iterable[Problem]:
+def _unknown(where: str, name: str, known: Collection[str]) -> Iterable[Problem]:
     if name not in known:
         yield Problem(f"unknown {name!r}." if name else "is missing.", where, suggestion(name, known) if known else "")

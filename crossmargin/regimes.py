@@ -19,7 +19,8 @@ from crossmargin.accounts import AccountClass, Agreement
 from crossmargin.eligibility import Case, Decision, case_of, decide
 from crossmargin.errors import InputError, Problem, Problems, suggestion
 from crossmargin.parameters import Rules
-from crossmargin.portfolio import CARRYING_FIRM, Pool, Portfolio, Position
+from crossmargin.portfolio import Pool, Portfolio, Position
+from crossmargin.posted import CARRYING_FIRM
 from crossmargin.products.swaps import kinds_at
 from crossmargin.records import as_frozenset
 from crossmargin.registry import module
@@ -126,6 +127,7 @@ TODAY = (
         ),
         account_classes=_UNCLEARED_SWAPS,
     ),
+    Silo(CARRYING_FIRM, "simm", kinds=("sensitivity_portfolio",), account_classes=_UNCLEARED_SWAPS),
 )
 ELSEWHERE = Silo(CARRYING_FIRM, "", kinds=(), account_classes=())
 
@@ -209,7 +211,40 @@ PORTFOLIO_MARGIN = evolve(
     title="Siloed, every securities account under portfolio margin, as if approved",
     silos=tuple(evolve(silo, elected_by=None) for silo in TODAY if silo.ruleset != "finra_strategy"),
 )
-REGIMES = (SILOED, CROSS_MARGIN, HARMONIZED, STRATEGY_MARGIN, PORTFOLIO_MARGIN)
+PROPOSALS = (
+    evolve(
+        HARMONIZED,
+        name="any_pair_two_pot",
+        title="Two pots for any pair of clearing agency and DCO (hypothetical)",
+        proposal="any_pair_two_pot",
+    ),
+    evolve(
+        HARMONIZED,
+        name="one_pot_futures_account",
+        title="One pot in a futures account (hypothetical)",
+        proposal="one_pot_futures_account",
+    ),
+    evolve(
+        HARMONIZED,
+        name="one_pot_securities_account",
+        title="One pot in a securities account (hypothetical)",
+        proposal="one_pot_securities_account",
+        account_host=AccountClass.SEC_15C3_3,
+    ),
+    evolve(
+        HARMONIZED,
+        name="full_harmonized",
+        title="Fully harmonized portfolio (hypothetical)",
+        proposal="full_harmonized",
+    ),
+    evolve(
+        HARMONIZED,
+        name="harmonized_with_guardrails",
+        title="Harmonized portfolio with guardrails (hypothetical)",
+        proposal="harmonized_with_guardrails",
+    ),
+)
+REGIMES = (SILOED, CROSS_MARGIN, HARMONIZED, STRATEGY_MARGIN, PORTFOLIO_MARGIN, *PROPOSALS)
 
 
 def regime(name: str) -> Regime:

@@ -1,8 +1,9 @@
 """Made-up books on real history, for the demonstration and for trying things out.
 
-`basis_trade()`, `equity_options()` and `swap_book()` return `(portfolio, market)`, ready for `compare(*basis_trade())`.
-Firms and customers are fictional; Treasuries, the yield history and the curve of the date are real, prices and
-volatilities of shares and credit spreads are not. The market is read from files inside the package.
+`basis_trade()`, `equity_options()`, `swap_book()` and `group()`, which has posted collateral, return `(portfolio,
+market)`, ready for `compare(*basis_trade())`. Firms and customers are fictional; Treasuries, the yield history and the
+curve of the date are real, prices and volatilities of shares and credit spreads are not. The market is read from files
+inside the package.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from crossmargin.accounts import (
 from crossmargin.io.market_files import packaged_market
 from crossmargin.market import Market
 from crossmargin.portfolio import Portfolio, Position
+from crossmargin.posted import CARRYING_FIRM, Asset, Cash, Posted
 from crossmargin.products import (
     ETF,
     STRIPS,
@@ -251,6 +253,9 @@ def _on_index(right: Any, strike: float) -> ListedOption:
 # ------------------------------------------------------------------------------------------------------------ swaps
 
 IMM = Convention(12, "act/360", 2, roll="third_wednesday")
+TWO_YEARS = OvernightSwap(
+    "receive", 0.0411, date(2026, 9, 16), date(2028, 9, 20), notional=1e8, fixed=IMM, floating=IMM
+)
 STRIP = {202609: -100, 202612: -99, 202703: -99, 202706: -98, 202709: -97, 202712: -96, 202803: -95, 202806: -95}
 
 
@@ -289,11 +294,9 @@ def _swap_portfolio() -> Portfolio:
 
 
 def _rate_hedge() -> tuple[Position, ...]:
-    days = date(2026, 9, 16), date(2028, 9, 20)
-    swap = OvernightSwap("receive", 0.0411, *days, notional=1e8, fixed=IMM, floating=IMM)
     futures = ((ShortRateFuture("SR3", month), lots) for month, lots in STRIP.items())
     strip = (Position(f"F{n}", "COR-RATES", future, lots) for n, (future, lots) in enumerate(futures, start=1))
-    return Position("S1", "COR-RATES", swap, 1), *strip
+    return Position("S1", "COR-RATES", TWO_YEARS, 1), *strip
 
 
 def _credit_and_shares() -> tuple[Position, ...]:
@@ -305,3 +308,99 @@ def _credit_and_shares() -> tuple[Position, ...]:
         Position("E1", "COR-SHARES", EquityTotalReturnSwap("QUILL", reset, 145.0, spread=0.006), 5_000),
         Position("E2", "COR-SHARES", Stock("QUILL"), -5_000),
     )
+
+
+# ------------------------------------------------------------------------------------- a group, and what it has posted
+
+_BILL = TreasuryBill(date(2026, 9, 24))
+
+
+def group() -> tuple[Portfolio, Market]:
+    """Return a dual registrant, its bank and a fund with an account of every class, with collateral, 30 June 2026.
+
+    The market is that of `equity_options`: there is no price history, so that what is owed at OCC is not known.
+
+    Examples
+    --------
+    >>> portfolio, _ = group()
+    >>> [account.account_class.value for account in portfolio.accounts if account.owner == "MERIDIAN"]
+    ['SEC_15C3_3', 'CFTC_4D_AB', 'CFTC_4D_F', 'SEC_NOTE_H', 'XM_FUTURES_4D_AB']
+    >>> len(portfolio.positions), len(portfolio.posted)
+    (12, 18)
+    """
+    northgate = evolve(_firms()[0], affiliates=("NG-BANK",), guarantees=("NG-BANK",))
+    bank = Firm("NG-BANK", (Registration.BANK,), name="Northgate Bank N.A.")
+    fund, accounts = _customers()[0], (*_house_accounts(), *_fund_accounts())
+    return Portfolio((northgate, bank), [fund], accounts, _group_positions(), _deposits()), equity_options()[1]
+
+
+def _house_accounts() -> tuple[Account, ...]:
+    papers = (Agreement.PARTICIPANT_AGREEMENT,)
+    return tuple(
+        Account(id, owner, "NORTHGATE", AccountClass.PROPRIETARY, "cme_ficc", papers)
+        for id, owner in (("NG-XM", "NORTHGATE"), ("BANK-XM", "NG-BANK"))
+    )
+
+
+def _fund_accounts() -> tuple[Account, ...]:
+    classes, whose = AccountClass, ("MERIDIAN", "NORTHGATE")
+    return (
+        Account("MER-SEC", *whose, classes.SEC_15C3_3, equity=4e6),
+        Account("MER-FUT", *whose, classes.CFTC_4D_AB),
+        Account("MER-SWAP", *whose, classes.CFTC_4D_F),
+        Account("MER-GOV", *whose, classes.SEC_NOTE_H),
+        Account("MER-XM", *whose, classes.XM_FUTURES_4D_AB, "cme_ficc", _CUSTOMER_PAPERS),
+    )
+
+
+def _group_positions() -> tuple[Position, ...]:
+    two_year, note, old_note = (_BY_CUSIP[cusip] for cusip in ("91282CHK0", "91282CHC8", "91282CHT1"))
+    zt, zn = _future("ZT"), _future("ZN")
+    return (
+        Position("N1", "NG-XM", old_note, 60e6, SETTLES),
+        Position("N2", "NG-XM", zn, -330),
+        Position("B1", "BANK-XM", two_year, 80e6, SETTLES),
+        Position("B2", "BANK-XM", zt, -300),
+        Position("E1", "MER-SEC", Stock("QUILL"), 20_000),
+        Position("E2", "MER-SEC", ListedOption("QUILL", "call", 155.0, EXPIRY), -200),
+        Position("F1", "MER-FUT", zn, -400),
+        Position("S1", "MER-SWAP", TWO_YEARS, 1),
+        Position("G1", "MER-GOV", note, 50e6, SETTLES),
+        Position("G2", "MER-GOV", _BILL, 50e6, SETTLES),
+        Position("M1", "MER-XM", note, 150e6, SETTLES),
+        Position("M2", "MER-XM", zn, -1290),
+    )
+
+
+def _deposits() -> tuple[Posted, ...]:
+    """Return what house, bank and fund have posted; most of the fund's is passed on to a clearing house."""
+    classes, two_year, note = AccountClass, _BY_CUSIP["91282CHK0"], _BY_CUSIP["91282CHC8"]
+    own = (
+        _of_house("house-ficc", "NORTHGATE", "FICC", lies=(Cash(), 120e3)),
+        _of_house("house-ficc-note", "NORTHGATE", "FICC", lies=(two_year, 150e3)),
+        _of_house("house-cme", "NORTHGATE", "CME", lies=(Cash(), 100e3)),
+        _of_house("bank-ficc", "NG-BANK", "FICC", lies=(Cash(), 90e3)),
+        _of_house("bank-cme", "NG-BANK", "CME", lies=(Cash(), 20e3)),
+    )
+    residual = Posted("fut-firm", "MERIDIAN", "NORTHGATE", "CME", classes.CFTC_4D_AB, Cash(), 60e3)
+    return (
+        *own,
+        *_passed_on("sec", classes.SEC_15C3_3, Cash(), 900e3, OCC=250e3),
+        *_passed_on("sec-shares", classes.SEC_15C3_3, Stock("TARN"), 4_000),
+        *_passed_on("fut", classes.CFTC_4D_AB, _BILL, 600e3, CME=400e3),
+        evolve(residual, provided_by="NORTHGATE"),
+        *_passed_on("swap", classes.CFTC_4D_F, note, 1.2e6, CME=1.2e6),
+        *_passed_on("gov", classes.SEC_NOTE_H, Cash(), 700e3, FICC=700e3),
+        *_passed_on("xm", classes.XM_FUTURES_4D_AB, _BILL, 1e6, FICC=600e3, CME=250e3),
+    )
+
+
+def _of_house(id: str, owner: str, pot: str, *, lies: tuple[Asset, float]) -> Posted:
+    return Posted(id, owner, "NORTHGATE", pot, AccountClass.PROPRIETARY, *lies)
+
+
+def _passed_on(id: str, account_class: AccountClass, asset: Asset, quantity: float, **onward: float) -> list[Posted]:
+    """Return a deposit of the fund at its firm, and what of it lies at clearing houses."""
+    at_firm = Posted(id, "MERIDIAN", "NORTHGATE", CARRYING_FIRM, account_class, asset, quantity)
+    parts = (evolve(at_firm, id=f"{id}-{pot.lower()}", pot=pot, quantity=part) for pot, part in onward.items())
+    return [at_firm, *(evolve(part, passed_on=id) for part in parts)]

@@ -17,7 +17,7 @@ from attrs import evolve
 from crossmargin import __version__, samples
 from crossmargin.cli import _condition_lines, main
 from crossmargin.products.calendars import is_business_day
-from crossmargin.registry import rules
+from crossmargin.registry import FOLDERS, rules
 from crossmargin.results import Comparison
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -173,7 +173,7 @@ def test_explain_a_book_a_regime_a_level(run, book, market):
 def test_rules_lists_every_rule(run):
     code, out, _ = run("rules")
     assert code == 0
-    files = {path.stem for folder in ("rulesets", "arrangements", "proposals") for path in listed(folder)}
+    files = {path.stem for folder in FOLDERS for path in listed(folder)}
     listing = json.loads(run("rules", "--json")[1])
     assert {each["id"] for each in listing} == files
     assert all(id in out for id in files)
@@ -226,7 +226,7 @@ def test_the_version(run):
 def test_help_names_every_command(run):
     code, out, _ = run("--help")
     assert code == 0
-    assert all(command in out for command in ("demo", "compare", "explain", "rules", "conformance"))
+    assert all(command in out for command in ("demo", "compare", "explain", "where", "rules", "conformance"))
 
 
 # ------------------------------------------------------------------------------------------------- conformance

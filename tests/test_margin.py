@@ -363,6 +363,6 @@ def test_where_no_share_is_known_what_the_customer_owes_is_visibly_not_modelled(
 def test_firm_and_class_of_account_travel_with_every_figure(regime):
     report = margin(book(*basis(), *basis("DUAL")), market(), regime)
     found = {(entry.owner, entry.firm, entry.account_class) for entry in (*report.requirements, *report.credits)}
-    assert found == {("ALPHA", "DUAL", "XM_FUTURES_4D_AB"), ("DUAL", "DUAL", "PROPRIETARY")}
+    assert found == {("ALPHA", "DUAL", regime.account_host.value), ("DUAL", "DUAL", "PROPRIETARY")}
     assert {(r["owner"], r["firm"], r["account_class"]) for r in report.to_records()} == found
     assert Report.from_json(report.to_json()) == report

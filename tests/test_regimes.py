@@ -16,6 +16,7 @@ from crossmargin.regimes import (
     CROSS_MARGIN,
     ELSEWHERE,
     HARMONIZED,
+    PROPOSALS,
     PORTFOLIO_MARGIN,
     REGIMES,
     SILOED,
@@ -57,7 +58,8 @@ def enrolled(portfolio: Portfolio, as_of: date = AS_OF) -> dict[str, str]:
 
 def test_three_regimes_and_what_they_are():
     assert REGIMES[:3] == (SILOED, CROSS_MARGIN, HARMONIZED)
-    assert [item.name for item in REGIMES[3:]] == ["strategy_margin", "portfolio_margin"]
+    assert [item.name for item in REGIMES[3:5]] == ["strategy_margin", "portfolio_margin"]
+    assert REGIMES[5:] == PROPOSALS
     assert SILOED.programmes == ()
     assert CROSS_MARGIN.programmes == ("cme_ficc", "occ_cme", "occ_internal", "cme_swaps_futures", "icc_cds")
     assert HARMONIZED.programmes == ("harmonized_rates",)

@@ -16,6 +16,8 @@ def test_the_rulebook_holds_all_and_each_has_its_module():
     book = rulebook()
     assert {"ficc_gsd", "cme_rates_futures", "cme_ficc", "two_pot_spread_credit", "harmonized_rates"} <= set(book)
     for id, rule in book.items():
+        if rule.kind == "collateral":  # schedules and walls: one room of code reads them all
+            continue
         code = module(id)
         assert rule.id == id
         folder = code.__name__.split(".")[1]

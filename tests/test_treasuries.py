@@ -149,7 +149,7 @@ def test_products_are_frozen_and_hashable():
 
 
 def test_kinds_are_the_class_names_in_snake_case_and_find_the_class():
-    assert len(PRODUCT_KINDS) == 26
+    assert len(PRODUCT_KINDS) == 27
     one_kind = {kind: product for kind, product in PRODUCT_KINDS.items() if product is not FutureOption}
     assert all(getattr(product, "base_kind", product.kind) == kind for kind, product in one_kind.items())
     assert set(PRODUCT_KINDS) - set(one_kind) == {"future_option", "index_future_option"}

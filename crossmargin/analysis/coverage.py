@@ -107,7 +107,7 @@ def coverage(
     """
     _check_coverage(confidence, horizon_days)
     chosen, known_rules = tuple(regimes), rulebook(rules).values()
-    overlaid = tuple(each if calibration is None else _held_at(each, calibration) for each in known_rules)
+    overlaid = tuple(each if calibration is None else held_at(each, calibration) for each in known_rules)
     known, missing = {}, []
     for day in sorted(set(days)):
         try:
@@ -222,21 +222,21 @@ def _covered(
     )
 
 
-def _held_at(rules: Rules, day: date) -> Rules:
-    """Return a rule whose values and conditions of one day hold on every day."""
-    values = {}
-    for name in rules.parameters:
+def held_at(rules: Rules, day: date) -> Rules:
+    """Return a rule whose values and conditions of one day hold on every day, with their sources and grades."""
+    values = dict(rules.parameters)
+    for name, parameter in rules.parameters.items():
         try:
-            values[name] = rules.in_force(name, day).value
+            always = evolve(rules.in_force(name, day), start=date.min, end=None)
         except NotInForce:
             continue
+        values[name] = evolve(parameter, values=(always,))
     bound = tuple(
         evolve(each, start=date.min, end=None)
         for each in rules.conditions
         if any(each.applies(day, origin) for origin in each.origin)
     )
-    held = rules.with_values(because=f"the value of {day} on every day", **values) if values else rules
-    return evolve(held, conditions=bound)
+    return evolve(rules, parameters=values, conditions=bound)
 
 
 def _check_coverage(confidence: float, horizon_days: int | None) -> None:

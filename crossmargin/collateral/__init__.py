@@ -11,11 +11,11 @@ from crossmargin.collateral.balance import Balance, CollateralReport
 from crossmargin.collateral.calls import Call, margin_calls
 from crossmargin.collateral.covering import balances
 from crossmargin.collateral.movements import Movement
-from crossmargin.collateral.posted import Asset, Cash, OtherAsset, Place, Posted
 from crossmargin.collateral.reserve import note_h_decision, reserve_effect
 from crossmargin.collateral.schedules import Schedules, Term, collateral_rules
 from crossmargin.collateral.text import collateral_text
 from crossmargin.collateral.walls import may_move
+from crossmargin.posted import Asset, Cash, OtherAsset, Place, Posted
 
 __all__ = [
     "Allocation",

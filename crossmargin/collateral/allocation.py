@@ -15,18 +15,17 @@ from typing import Literal
 
 from attrs import field, frozen
 
-from crossmargin.collateral.assets import problems_with
 from crossmargin.collateral.balance import CollateralReport
 from crossmargin.collateral.covering import balances, book_of
 from crossmargin.collateral.linear import eased, solve
 from crossmargin.collateral.movements import Movement, Use, carry_out, lot_sizes, uses
 from crossmargin.collateral.placement import Source, draw, needs_of, sources_of, wall_prices
-from crossmargin.collateral.posted import Place, Posted
 from crossmargin.collateral.walls import Walls
 from crossmargin.errors import Problems, suggestion
 from crossmargin.market import Market
 from crossmargin.parameters import Rules
 from crossmargin.portfolio import Portfolio
+from crossmargin.posted import Place, Posted, problems_with
 from crossmargin.records import as_tuple
 from crossmargin.results import Credit, Requirement
 
@@ -150,7 +149,7 @@ def allocate(
 
     Examples
     --------
-    >>> from crossmargin.collateral.posted import Cash
+    >>> from crossmargin.posted import Cash
     >>> from crossmargin.results import Line
     >>> from crossmargin.samples import basis_trade
     >>> _, market = basis_trade()

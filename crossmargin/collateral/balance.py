@@ -14,10 +14,10 @@ from typing import Any, Self
 from attrs import field, frozen
 
 from crossmargin.accounts import AccountClass, InsolvencyRegime
-from crossmargin.collateral.posted import Place
 from crossmargin.eligibility import Decision
 from crossmargin.errors import InputError, Problem
 from crossmargin.parameters import Read
+from crossmargin.posted import Place
 from crossmargin.records import as_tuple, from_plain, to_plain
 from crossmargin.results import Line, total
 
@@ -100,11 +100,16 @@ class Balance:
 
 @frozen
 class CollateralReport:
-    """Every balance on one date. Levels never add: a dollar that a firm passes on is seen at both."""
+    """Every balance on one date. Levels never add: a dollar that a firm passes on is seen at both.
+
+    `regime` and `status` are those of the margin report whose requirements stand here, "" where nobody says.
+    """
 
     as_of: date
     balances: tuple[Balance, ...] = field(default=(), converter=as_tuple)
     decisions: tuple[Decision, ...] = field(default=(), converter=as_tuple)
+    regime: str = ""
+    status: str = ""
 
     @property
     def levels(self) -> tuple[str, ...]:
@@ -155,7 +160,8 @@ class CollateralReport:
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return one flat record per balance."""
-        return [_record(self.as_of, balance) for balance in self.balances]
+        said = {"regime": self.regime, "status": self.status, "as_of": self.as_of.isoformat()}
+        return [{**said, **_record(balance)} for balance in self.balances]
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Return the report as JSON that `from_json` reads back."""
@@ -178,10 +184,9 @@ class CollateralReport:
         return collateral_text(self)
 
 
-def _record(as_of: date, balance: Balance) -> dict[str, Any]:
+def _record(balance: Balance) -> dict[str, Any]:
     keys = ("level", "owner", "firm", "pot")
     return {
-        "as_of": as_of.isoformat(),
         **{key: getattr(balance, key) for key in keys},
         "account_class": balance.account_class.value,
         "law": balance.law,

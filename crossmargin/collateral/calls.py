@@ -14,10 +14,10 @@ from typing import Literal
 from attrs import frozen
 
 from crossmargin.collateral.balance import Balance, CollateralReport
-from crossmargin.collateral.posted import Place
 from crossmargin.collateral.schedules import Reads, Row, Schedules, Taker, collateral_rules
 from crossmargin.errors import InputError, Problem, suggestion
 from crossmargin.parameters import Rules
+from crossmargin.posted import Place
 from crossmargin.products.calendars import add_business_days, is_business_day, next_business_day
 from crossmargin.results import Line, largest, scaled, smallest, total
 

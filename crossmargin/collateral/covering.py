@@ -14,16 +14,16 @@ from functools import cached_property
 from attrs import evolve, field, frozen
 
 from crossmargin.accounts import AccountClass
-from crossmargin.collateral.assets import problems_with, unit_values
+from crossmargin.collateral.assets import unit_values
 from crossmargin.collateral.balance import Balance, CollateralReport
-from crossmargin.collateral.posted import HOME_CURRENCY, Asset, Cash, Place, Posted
 from crossmargin.collateral.schedules import Limit, Schedules, Taker, collateral_rules
 from crossmargin.collateral.walls import Walls
 from crossmargin.eligibility import Decision
 from crossmargin.errors import Problem, Problems, suggestion
 from crossmargin.market import Market
 from crossmargin.parameters import Read, Rules
-from crossmargin.portfolio import CARRYING_FIRM, Portfolio
+from crossmargin.portfolio import Portfolio
+from crossmargin.posted import CARRYING_FIRM, HOME_CURRENCY, Asset, Cash, Place, Posted, problems_with
 from crossmargin.results import Credit, Line, Requirement, largest, not_modelled, scaled, smallest, total
 
 NOTHING = Line("nothing", 0.0)
@@ -84,7 +84,8 @@ def balances(
     (52.25, 7.75)
     """
     posted = tuple(posted)
-    needs = required_lines(requirements, credits, problems_with(posted, market.as_of, portfolio))
+    known = {} if portfolio is None else {"owners": portfolio.owners, "firms": portfolio.firm_ids}
+    needs = required_lines(requirements, credits, problems_with(posted, market.as_of, **known))
     book = book_of(posted, market, portfolio=portfolio, rules=rules)
     held: dict[Place, list[Posted]] = {place: [] for place in needs}
     for each in posted:

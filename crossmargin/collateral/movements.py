@@ -12,10 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from attrs import evolve, frozen
 
 from crossmargin.collateral.placement import Columns, Source
-from crossmargin.collateral.posted import Asset, Place, Posted
 from crossmargin.collateral.schedules import WALLS, Schedules
 from crossmargin.columns import FloatArray
-from crossmargin.portfolio import CARRYING_FIRM
+from crossmargin.posted import CARRYING_FIRM, Asset, Place, Posted
 
 _WHOLE = 1e-9  # literal: a quantity within this share of a whole lot is that lot
 

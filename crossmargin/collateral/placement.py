@@ -17,10 +17,10 @@ from attrs import frozen
 from crossmargin.collateral.balance import CollateralReport
 from crossmargin.collateral.covering import Book, cash_share_of, issuer_of, wholly_unknown
 from crossmargin.collateral.linear import IntArray, Programme, Solution
-from crossmargin.collateral.posted import HOME_CURRENCY, Cash, Place, Posted
 from crossmargin.collateral.schedules import Limit, Taker
 from crossmargin.collateral.walls import Walls
 from crossmargin.columns import FloatArray
+from crossmargin.posted import HOME_CURRENCY, Cash, Place, Posted
 
 LimitKey: TypeAlias = tuple[tuple[str, ...], str, str]  # schedules, limit, issuer or "" for the whole class
 _NOT_CASH = "not cash"

@@ -13,11 +13,11 @@ from datetime import date
 from attrs import frozen
 
 from crossmargin.collateral.balance import Balance, CollateralReport
-from crossmargin.collateral.posted import Posted
 from crossmargin.collateral.schedules import RESERVE, collateral_rules
 from crossmargin.eligibility import Decision, failures
 from crossmargin.errors import Problems
 from crossmargin.parameters import Reader, Rules
+from crossmargin.posted import Posted
 from crossmargin.results import Line, largest, scaled, smallest, total
 
 TESTS: Mapping[str, Callable[[Balance, Reader], bool]] = {

@@ -17,10 +17,10 @@ from typing import Any, TypeAlias, TypeVar
 from attrs import field, frozen
 
 from crossmargin.collateral.assets import years_left
-from crossmargin.collateral.posted import HOME_CURRENCY, Asset, Cash, Place, Posted
 from crossmargin.eligibility import Decision, Reason, failures
 from crossmargin.errors import InputError, Problem, suggestion
 from crossmargin.parameters import Read, Reader, Rules, load_rules
+from crossmargin.posted import HOME_CURRENCY, Asset, Cash, Place, Posted
 
 HAIRCUT_TABLES = (
     "cash",

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from crossmargin.collateral.balance import AMOUNTS, Balance, CollateralReport
-from crossmargin.collateral.posted import Posted
-from crossmargin.tables import LEVEL_TITLES, money
+from crossmargin.posted import Posted
+from crossmargin.tables import LEVEL_TITLES, PROPOSED, money
 
 _PLACE = ("pot", "owner", "firm", "class")
 _AMOUNTS = tuple(name.replace("_", " ") for name in AMOUNTS)
@@ -31,7 +31,9 @@ def _balances(report: CollateralReport, level: str) -> str:
     rows = [(*_place(balance), *(_amount(balance, name) for name in AMOUNTS)) for balance in mine]
     sums = report.totals(level)
     rows.append(("total", "", "", "", *(money(sums[name]) for name in AMOUNTS)))
-    title = f"Collateral {LEVEL_TITLES[level]}, USD, as of {report.as_of}"
+    under = f", {report.regime}" if report.regime else ""
+    proposed = f"   ({PROPOSED})" if report.status == "proposed" else ""
+    title = f"Collateral {LEVEL_TITLES[level]}{under}, USD, as of {report.as_of}{proposed}"
     starred = "* leaves something out" if any(balance.partial for balance in mine) else ""
     return _table(title, (*_PLACE, *_AMOUNTS), rows, figures=len(_PLACE), foot=starred)
 
@@ -58,7 +60,7 @@ def _locks(report: CollateralReport) -> str:
         for part in balance.locked.parts
         if part.value > 0.0 and part.value == balance.locked.value
     ]
-    return _table("Excess that may not leave, USD", (*_PLACE, "locked", "because", "walls"), rows)
+    return _table("Excess that may cover nothing else, USD", (*_PLACE, "locked", "because", "walls"), rows)
 
 
 def _refusals(report: CollateralReport) -> str:

@@ -14,10 +14,10 @@ from typing import Any
 from attrs import field, frozen
 
 from crossmargin.accounts import AccountClass
-from crossmargin.collateral.posted import Place
 from crossmargin.collateral.schedules import WALLS, collateral_rules
 from crossmargin.eligibility import Decision, Reason, failures
 from crossmargin.parameters import Reader, Rules
+from crossmargin.posted import Place
 from crossmargin.records import as_frozenset
 
 

@@ -1,4 +1,4 @@
-"""Books from files: firms, customers, accounts and positions in TOML or JSON, positions also in CSV.
+"""Books from files: firms, customers, accounts, positions and collateral in TOML or JSON, the last two also in CSV.
 
 Call `load_book(path)`; `write_book` writes one. Every problem of all files of a book comes in one error, with
 file, row, id and field. The format is described in the reference, page "Book files". No market is read here.
@@ -6,8 +6,6 @@ file, row, id and field. The format is described in the reference, page "Book fi
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from os import PathLike
@@ -19,9 +17,12 @@ from attrs import evolve, field, frozen
 from crossmargin.accounts import Account, AccountClass, Customer, Firm
 from crossmargin.errors import InputError, Problem, Problems, suggestion
 from crossmargin.io import book_fields as fields
-from crossmargin.io.entries import Entry, Field, filled, read_fields, refuse_unknown
-from crossmargin.io.tables import Table, table_of
+from crossmargin.io.book_crif import CrifFiles
+from crossmargin.io.book_fields import Columns
+from crossmargin.io.book_files import Draft, read_draft
+from crossmargin.io.entries import Entry, Field, read_fields, refuse_unknown
 from crossmargin.portfolio import Portfolio, Position
+from crossmargin.posted import Asset, Cash, OtherAsset, Posted, passing_on
 from crossmargin.products import (
     PRODUCT_KINDS,
     BondTotalReturnSwap,
@@ -29,6 +30,7 @@ from crossmargin.products import (
     IndexFuture,
     Product,
     ReferenceBond,
+    SensitivityPortfolio,
     ShortRateFuture,
     TreasuryFuture,
     TreasurySecurity,
@@ -54,7 +56,7 @@ class Book:
 
 
 def load_book(path: str | PathLike[str], *, check: Check | None = None) -> Book:
-    """Return the book in a TOML or JSON file and in the CSV of positions that it may name.
+    """Return the book in a TOML or JSON file and in the CSV of positions and of collateral that it may name.
 
     Parameters
     ----------
@@ -63,7 +65,8 @@ def load_book(path: str | PathLike[str], *, check: Check | None = None) -> Book:
     check
         A further check, for instance of the products on a date. It is given a portfolio of every position whose
         product is sound, whatever is wrong elsewhere, and its problems are listed with those of the files. In
-        that portfolio a position's id is the place of its row, its quantity is 0, and one account holds all.
+        that portfolio a position's id is the place of its row, its quantity is 0, and one account holds all; so do
+        deposits, as far as their asset is sound.
 
     Raises
     ------
@@ -82,20 +85,25 @@ def load_book(path: str | PathLike[str], *, check: Check | None = None) -> Book:
     (25, True)
     """
     file, problems = Path(path), Problems()
-    draft = _draft(file, problems)
+    draft = read_draft(file, problems)
     securities = _securities(draft)
     firms = _records(draft, "firms", fields.FIRM, Firm)
     customers = _records(draft, "customers", fields.CUSTOMER, Customer)
     accounts = _records(draft, "accounts", fields.ACCOUNT, Account)
-    rows = [_row(entry, securities) for entry in draft["positions"]]
+    crifs = CrifFiles(file.parent)
+    rows = [_row(entry, securities, crifs) for entry in draft["positions"]]
     problems.extend(_duplicates(draft["firms"] + draft["customers"], "id"))
     problems.extend(_duplicates(draft["accounts"], "id"))
+    deposits = [_deposit(entry, securities) for entry in draft["collateral"]]
     problems.extend(_duplicates(draft["positions"], "id"))
+    problems.extend(_duplicates(draft["collateral"], "id"))
     _check_references(draft)
-    problems.extend(_checked(rows, check) if check else ())
+    problems.extend(_passed_on(deposits))
+    problems.extend(_checked(rows, deposits, check) if check else ())
     problems.raise_if_any(f"{len(problems)} problem{'' if len(problems) == 1 else 's'} in {file}")
     positions = [row.position for row in rows if row.position]
-    return Book(Portfolio(firms, customers, accounts, positions), file, securities.listed)
+    posted = [deposit.posted for deposit in deposits if deposit.posted]
+    return Book(Portfolio(firms, customers, accounts, positions, posted), file, securities.listed)
 
 
 @frozen
@@ -107,109 +115,19 @@ class _Row:
     position: Position | None
 
 
-# ------------------------------------------------------------------------------------------ files to entries
+@frozen
+class _Deposit:
+    """What an entry of collateral says; None for the parts that are wrong."""
 
-_Draft: TypeAlias = Mapping[str, list[Entry]]
-
-
-def _draft(file: Path, problems: Problems) -> _Draft:
-    """Return the entries of each section, noting what is none; raise when the file cannot be read at all."""
-    document = _document(file)
-    for name in document:
-        if name not in fields.SECTIONS:
-            problems.add(f"unknown section {name!r}.", where=file.name, fix=suggestion(name, fields.SECTIONS))
-    if "positions" not in document:
-        fix = 'Write positions = "positions.csv" above the first [[section]], or [[positions]] for each one.'
-        problems.add("no positions are given.", where=file.name, fix=fix)
-    return {name: list(_entries(document.get(name, []), name, file, problems)) for name in fields.SECTIONS}
-
-
-def _document(file: Path) -> dict[str, Any]:
-    parsers: Mapping[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".json": json.loads}
-    if file.suffix.lower() not in parsers:
-        fix = "Name the .toml or .json file of the book; a CSV of positions is named inside it."
-        raise InputError([Problem("is no book.", str(file), fix)])
-    content = _text_of(file, "Give the path of a book.")
-    if not content.strip():
-        raise InputError([Problem("is empty.", str(file), f"A book holds {', '.join(fields.SECTIONS)}.")])
-    try:
-        document = parsers[file.suffix.lower()](content)
-    except (ValueError, RecursionError) as error:
-        what = f"is no readable {file.suffix[1:].upper()}: {error}."
-        raise InputError([Problem(what, str(file), "Mend the syntax there.")]) from error
-    if not isinstance(document, dict):
-        raise InputError([Problem("is no object.", str(file), f"Give {{...}} with {', '.join(fields.SECTIONS)}.")])
-    return document
-
-
-def _text_of(file: Path, fix: str) -> str:
-    try:
-        return file.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError([Problem(f"is not in UTF-8: {error.reason}.", str(file), "Save it in UTF-8.")]) from error
-    except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
-        what = f"cannot be read: {getattr(error, 'strerror', None) or error}."
-        raise InputError([Problem(what, str(file), fix)]) from error
-
-
-def _entries(section: Any, name: str, file: Path, problems: Problems) -> Iterator[Entry]:
-    """Yield the entries of one section: a list of tables, or for positions the rows of the CSV named."""
-    if name == "positions" and isinstance(section, str):
-        with problems.collecting():
-            yield from _csv_entries(file.parent / section, problems)
-        return
-    if not isinstance(section, list):
-        problems.add("is no list of tables.", where=f"{file.name} {name}", fix=f"Write [[{name}]] for each one.")
-        return
-    for count, values in enumerate(section, start=1):
-        where = f"{file.name} {name} {count}"
-        if isinstance(values, dict):
-            yield Entry(where, filled(values), problems)
-        else:
-            problems.add(f"{values!r} is no table.", where=where, fix=f"Write [[{name}]] for each one.")
-
-
-def _csv_entries(file: Path, problems: Problems) -> Iterator[Entry]:
-    content = _text_of(file, "Write its path from the folder of the book.")
-    if not content.strip("\r\n\t ,"):
-        raise InputError([Problem("is empty.", str(file), f"Give a header: {','.join(fields.POSITION_COLUMNS)}.")])
-    table = table_of(content.encode(), file.name)
-    excused = _check_header(table, problems)
-    for line, cells in table.rows:
-        where, width = f"{table.name} row {line}", len(table.header)
-        if any("\n" in cell for cell in cells):
-            fix = "Close the quotation mark in the row where it opens."
-            problems.add("a field runs over the end of a line.", where=where, fix=fix)
-        elif any(cells[width:]):
-            fix = "Is there a comma in a number or a name? Leave it out, or put the field in quotation marks."
-            problems.add(f"{len(cells)} fields under {width} columns.", where=where, fix=fix)
-        else:
-            known = {n: c for n, c in zip(table.header, cells, strict=False) if n in fields.POSITION_COLUMNS}
-            yield Entry(where, filled(known), problems, excused)
-
-
-def _check_header(table: Table, problems: Problems) -> frozenset[str]:
-    """Note columns that are unknown, doubled or missing; return the missing ones."""
-    where = f"{table.name} header"
-    if len(table.header) == 1:
-        problems.add("holds one column.", where=where, fix="Separate columns by commas, not by semicolons or tabs.")
-    for name in dict.fromkeys(table.header):
-        if name not in fields.POSITION_COLUMNS:
-            fix = suggestion(name, fields.POSITION_COLUMNS) if name else "Name it or remove it."
-            problems.add("no position has such a field.", where=f"{where}, column {name!r}", fix=fix)
-        elif table.header.count(name) > 1:
-            problems.add("stands twice.", where=f"{where}, column {name!r}", fix="Keep one of the columns.")
-    needed = [each.name for each in (*fields.POSITION, *fields.PRODUCT) if each.required]
-    missing = [name for name in needed if name not in table.header]
-    for name in missing:
-        problems.add("the column is missing.", where=f"{where}, column {name!r}", fix="Every position needs it.")
-    return frozenset(missing)
+    entry: Entry
+    asset: Asset | None
+    posted: Posted | None
 
 
 # ---------------------------------------------------------------------------------------- entries to records
 
 
-def _records(draft: _Draft, name: str, known: Sequence[Field], kind: type[_Record]) -> list[_Record]:
+def _records(draft: Draft, name: str, known: Sequence[Field], kind: type[_Record]) -> list[_Record]:
     found = []
     for entry in draft[name]:
         refuse_unknown(entry, fields.names(known), misplaced=fields.SECTIONS)
@@ -219,20 +137,47 @@ def _records(draft: _Draft, name: str, known: Sequence[Field], kind: type[_Recor
     return found
 
 
-def _row(entry: Entry, securities: _Securities) -> _Row:
+def _row(entry: Entry, securities: _Securities, crifs: CrifFiles) -> _Row:
     refuse_unknown(entry, fields.POSITION_COLUMNS, misplaced=fields.SECTIONS)
     arguments, head = read_fields(entry, fields.POSITION), read_fields(entry, fields.PRODUCT)
-    product = None if head is None else _product(entry, head["product"], securities)
+    product = None
+    if head is not None:
+        _refuse_foreign(entry, kind := head["product"], fields.POSITIONS)
+        by_risk = kind == SensitivityPortfolio.kind
+        product = crifs.portfolio(entry) if by_risk else _product(entry, kind, securities)
     if arguments is None or product is None:
         return _Row(entry, product, None)
     return _Row(entry, product, Position(product=product, **arguments))
+
+
+def _deposit(entry: Entry, securities: _Securities) -> _Deposit:
+    refuse_unknown(entry, fields.DEPOSIT_COLUMNS, misplaced=fields.SECTIONS)
+    arguments, head = read_fields(entry, fields.DEPOSIT), read_fields(entry, fields.ASSET)
+    asset = None
+    if head is not None:
+        _refuse_foreign(entry, head["asset"], fields.COLLATERAL)
+        asset = _asset(entry, head["asset"], securities)
+    if arguments is None or asset is None:
+        return _Deposit(entry, asset, None)
+    return _Deposit(entry, asset, Posted(asset=asset, **arguments))
+
+
+def _asset(entry: Entry, kind: str, securities: _Securities) -> Asset | None:
+    """Return the asset that an entry describes, None when something about it is wrong or unknown."""
+    if kind in PRODUCT_KINDS:
+        found: Any = _product(entry, kind, securities)
+        asset: Asset | None = found
+        return asset
+    arguments = read_fields(entry, fields.ASSET_FIELDS[kind])
+    if arguments is None:
+        return None
+    return Cash(**arguments) if kind == Cash.kind else OtherAsset(kind, **arguments)
 
 
 def _product(entry: Entry, kind: str, securities: _Securities) -> Product | None:
     """Return the product that an entry describes, None when something about it is wrong or unknown."""
     listed = securities.find(entry.values.get("cusip")) if kind in fields.SECURITY_KINDS else None
     own = fields.names(fields.PRODUCT_FIELDS[kind])
-    _refuse_foreign(entry, kind, own)
     unlisted = _refer_to_securities(entry, own, securities)
     arguments = read_fields(_completed(entry, own, listed), fields.PRODUCT_FIELDS[kind])
     if arguments is None or unlisted or (listed and listed.security is None):
@@ -262,11 +207,12 @@ def _completed(entry: Entry, own: Sequence[str], listed: _Listed | None) -> Entr
     return evolve(entry, values={**shared, **entry.values}, excused=excused)
 
 
-def _refuse_foreign(entry: Entry, kind: str, own: Sequence[str]) -> None:
-    head = fields.names((*fields.POSITION, *fields.PRODUCT, *fields.SECURITY))
+def _refuse_foreign(entry: Entry, kind: str, columns: Columns) -> None:
+    """Note fields that belong to other kinds of product or asset."""
+    own = fields.names(fields.ASSET_FIELDS.get(kind) or fields.PRODUCT_FIELDS[kind])
     for name in entry.values:
-        if name in fields.POSITION_COLUMNS and name not in own and name not in head:
-            entry.note(name, f"does not belong to a {kind}.", "Leave it blank, or correct the product.")
+        if name in columns.names and name not in own and name not in columns.head:
+            entry.note(name, f"does not belong to a {kind}.", f"Leave it blank, or correct the {columns.chosen_by}.")
 
 
 def _refer_to_securities(entry: Entry, own: Sequence[str], securities: _Securities) -> bool:
@@ -402,7 +348,7 @@ class _Securities:
             return None
 
 
-def _securities(draft: _Draft) -> _Securities:
+def _securities(draft: Draft) -> _Securities:
     listed = tuple(_Listed(entry, _security(entry)) for entry in draft["securities"])
     by_name: dict[str, _Listed] = {}
     for each in listed:
@@ -416,7 +362,10 @@ def _securities(draft: _Draft) -> _Securities:
 def _security(entry: Entry) -> Any:
     refuse_unknown(entry, fields.SECURITY_COLUMNS, misplaced=fields.SECTIONS)
     head = read_fields(entry, fields.SECURITY)
-    return None if head is None else _product(entry, head["product"], _Securities((), {}))
+    if head is None:
+        return None
+    _refuse_foreign(entry, head["product"], fields.POSITIONS)
+    return _product(entry, head["product"], _Securities((), {}))
 
 
 # ---------------------------------------------------------------------------------------------------- checks
@@ -431,7 +380,7 @@ def _duplicates(entries: Iterable[Entry], name: str) -> Iterator[Problem]:
             yield Problem(what, f"{entry.label}, field {name!r}", "Give each its own id.")
 
 
-def _check_references(draft: _Draft) -> None:
+def _check_references(draft: Draft) -> None:
     """Note accounts and positions that refer to nothing; an entry that is wrong itself may be referred to."""
     firms, accounts = _ids(draft["firms"]), _ids(draft["accounts"])
     affiliates = {name for firm in draft["firms"] for name in _words(firm.values.get("affiliates"))}
@@ -440,14 +389,19 @@ def _check_references(draft: _Draft) -> None:
         for name in sorted(set(_words(entry.values.get("guarantees"))) - set(own)):
             advice = suggestion(name, own) if own else "The firm has none."
             entry.note("guarantees", f"{name!r} is not among the affiliates.", advice)
+    owners = firms | _ids(draft["customers"]) | affiliates
     for entry in draft["accounts"]:
-        owners = firms | _ids(draft["customers"]) | affiliates
         _refer(entry, "owner", owners)
         _refer(entry, "beneficial_owner", owners)
         _refer(entry, "firm", firms)
         _refer(entry, "arrangement", _programmes())
     for entry in draft["positions"]:
         _refer(entry, "account", accounts)
+    for entry in draft["collateral"]:
+        _refer(entry, "owner", owners)
+        _refer(entry, "provided_by", owners)
+        _refer(entry, "firm", firms)
+        _refer(entry, "passed_on", _ids(draft["collateral"]))
 
 
 def _ids(entries: Iterable[Entry]) -> set[str]:
@@ -471,11 +425,23 @@ def _programmes() -> list[str]:
     return [each.name.removesuffix(".toml") for each in found if each.name.endswith(".toml")]
 
 
-def _checked(rows: Iterable[_Row], check: Check) -> Iterator[Problem]:
-    """Yield the problems that `check` finds in the products that are sound, at the places of their rows."""
+def _passed_on(deposits: Sequence[_Deposit]) -> Iterator[Problem]:
+    """Yield what is wrong with passing on among the deposits that are sound, at the places of their rows."""
+    labels = {each.posted.id: each.entry.label for each in deposits if each.posted}
+    sound = [each.posted for each in deposits if each.posted]
+    for problem in passing_on([each for each in sound if not each.passed_on or each.passed_on in labels]):
+        id = next(id for id in labels if problem.where.startswith(f"posted {id!r}"))
+        yield evolve(problem, where=problem.where.replace(f"posted {id!r}", labels[id]))
+
+
+def _checked(rows: Iterable[_Row], deposits: Iterable[_Deposit], check: Check) -> Iterator[Problem]:
+    """Yield the problems that `check` finds in the products and assets that are sound, at the places of their rows."""
     held = [(row.entry.label, row.product) for row in rows if row.product is not None]
     account = Account("any", "any", "any", AccountClass.PROPRIETARY)
     positions = [Position(label, "any", product, 0.0) for label, product in held]
     places = {f"position {label!r}": label for label, _ in held}
-    for problem in check(Portfolio((Firm("any"),), (), (account,), positions)):
+    lying = [(each.entry.label, each.asset) for each in deposits if each.asset is not None]
+    posted = [Posted(label, "any", "any", "any", account.account_class, asset, 0.0) for label, asset in lying]
+    places |= {f"posted {label!r}": label for label, _ in lying}
+    for problem in check(Portfolio((Firm("any"),), (), (account,), positions, posted)):
         yield evolve(problem, where=places.get(problem.where, problem.where))

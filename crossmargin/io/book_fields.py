@@ -1,17 +1,22 @@
-"""The fields of a book file: which belong to a firm, a customer, an account, a security and each kind of position.
+"""The fields of a book file: which belong to a firm, a customer, an account, a security, a position and a deposit.
 
-`PRODUCT_FIELDS` is the format of positions; `book` reads and writes by it. Nothing here opens a file.
+`PRODUCT_FIELDS` is the format of positions, `ASSET_FIELDS` that of collateral; `book` reads and writes by them.
+Nothing here opens a file.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
+
+from attrs import frozen
 
 from crossmargin.accounts import AccountClass, Agreement, ClearingHouse, CustomerKind, IntradayMonitoring, Registration
 from crossmargin.io import book_swaps as swaps
 from crossmargin.io import entries as read
 from crossmargin.io.entries import Entry, Field, Reader
+from crossmargin.posted import OTHER_KINDS
 from crossmargin.products import PRODUCT_KINDS, contract_specs
 from crossmargin.products.equities import BREADTHS
 from crossmargin.products.options import EXERCISES, RIGHTS, SETTLEMENTS, SETTLES_AT, UNDERLYING_KINDS
@@ -19,9 +24,10 @@ from crossmargin.products.schedules import DAY_COUNTS
 from crossmargin.products.security_based import CREDIT_CLEARING
 from crossmargin.products.swaps import CLEARING, SIDES
 
-SECTIONS = ("firms", "customers", "accounts", "securities", "positions")
+SECTIONS = ("firms", "customers", "accounts", "securities", "positions", "collateral")
 SECURITY_KINDS = ("treasury_bill", "treasury_note", "treasury_bond", "treasury_frn", "tips", "strips")
 
+_CODE = re.compile(r"[A-Z]{3}")
 _SMALLEST_COUPON = 0.001  # no Treasury pays less but nothing: a lower one is a decimal in a field of percent
 
 
@@ -38,6 +44,22 @@ def _word(entry: Entry, name: str) -> str | None:
     if word is None or len(word.split()) == 1:
         return word
     entry.note(name, f"{word!r} has blanks in it.", "Write it in one word: fields of names separate them by blanks.")
+    return None
+
+
+def _amount(entry: Entry, name: str) -> float | None:
+    amount = read.number(entry, name)
+    if amount is not None and amount < 0.0:
+        entry.note(name, f"{entry.values[name]} is below 0.", "What is owed is a requirement, not collateral.")
+        return None
+    return amount
+
+
+def _currency(entry: Entry, name: str) -> str | None:
+    code = read.text(entry, name)
+    if code is None or _CODE.fullmatch(code):
+        return code
+    entry.note(name, f"{code!r} is no currency.", "Write its code of three capitals: USD.")
     return None
 
 
@@ -164,8 +186,35 @@ PRODUCT_FIELDS: Mapping[str, tuple[Field, ...]] = MappingProxyType(
         "equity_total_return_swap": (_UNDERLYING, _MATURITY, _needed("initial_price", read.number), _SPREAD),
         "bond_total_return_swap": (*_BOND, _MATURITY, Field("initial_price", read.number), _SPREAD),
         "equity_forward": (_UNDERLYING, _MATURITY, _needed("price", read.number), _DIVIDENDS),
+        "sensitivity_portfolio": (
+            _needed("crif", read.text),
+            Field("portfolio", read.text, "name"),
+            Field("counterparty", read.text),
+        ),
     }
 )
+
+_OTHER_ASSET = (_needed("name", read.text), Field("maturity", read.day))
+ASSET_FIELDS: Mapping[str, tuple[Field, ...]] = MappingProxyType(
+    {
+        "cash": (Field("currency", _currency),),
+        **{kind: PRODUCT_FIELDS[kind] for kind in (*SECURITY_KINDS, "stock", "etf")},
+        **dict.fromkeys(OTHER_KINDS, _OTHER_ASSET),
+    }
+)
+DEPOSIT = (
+    _ID,
+    _needed("owner", read.text),
+    _needed("firm", read.text),
+    _needed("pot", read.text),
+    _needed("account_class", read.one_of(AccountClass)),
+    _needed("quantity", _amount),
+    Field("issuer", read.text),
+    Field("index", read.text),
+    Field("passed_on", read.text),
+    Field("provided_by", read.text),
+)
+ASSET = (_needed("asset", read.one_of(ASSET_FIELDS)),)
 
 
 def names(fields: Iterable[Field]) -> tuple[str, ...]:
@@ -174,12 +223,33 @@ def names(fields: Iterable[Field]) -> tuple[str, ...]:
 
 
 def columns(head: Iterable[Field], kinds: Iterable[str]) -> tuple[str, ...]:
-    """Return the names of some fields and of all fields of some kinds of product, each once."""
-    return tuple(dict.fromkeys([*names(head), *(name for kind in kinds for name in names(PRODUCT_FIELDS[kind]))]))
+    """Return the names of some fields and of all fields of some kinds of product or asset, each once."""
+    known = {**PRODUCT_FIELDS, **ASSET_FIELDS}
+    return tuple(dict.fromkeys([*names(head), *(name for kind in kinds for name in names(known[kind]))]))
+
+
+@frozen
+class Columns:
+    """The columns of a section that may stand in a CSV: `head` are those of every row, `needed` never blank.
+
+    `what` is the word for a row, `chosen_by` the column that says which further ones it has.
+    """
+
+    what: str
+    chosen_by: str
+    names: tuple[str, ...]
+    head: tuple[str, ...]
+    needed: tuple[str, ...]
 
 
 SECURITY_COLUMNS = columns(SECURITY, SECURITY_KINDS)  # here and below: in the order in which a file is written
 POSITION_COLUMNS = columns((*POSITION[:2], *PRODUCT, *POSITION[2:]), ("treasury_note", *PRODUCT_KINDS))
+DEPOSIT_COLUMNS = columns((*DEPOSIT[:5], *ASSET, *DEPOSIT[5:]), ASSET_FIELDS)
+_NEEDED = tuple(each.name for each in (*POSITION, *PRODUCT) if each.required)
+_NEEDED_IN_DEPOSIT = tuple(each.name for each in (*DEPOSIT, *ASSET) if each.required)
+POSITIONS = Columns("position", "product", POSITION_COLUMNS, names((*POSITION, *PRODUCT, *SECURITY)), _NEEDED)
+COLLATERAL = Columns("deposit", "asset", DEPOSIT_COLUMNS, names((*DEPOSIT, *ASSET)), _NEEDED_IN_DEPOSIT)
+IN_CSV: Mapping[str, Columns] = MappingProxyType({"positions": POSITIONS, "collateral": COLLATERAL})
 _WRITTEN = {(kind, each.argument): each.name for kind, fields in PRODUCT_FIELDS.items() for each in fields}
 _WRITTEN |= {("corporate_bond", "maturity"): "bond_maturity", ("corporate_bond", "coupon"): "coupon_pct"}
 

@@ -1,4 +1,4 @@
-"""A portfolio to files that `load_book` reads back: `book.toml` and beside it `positions.csv`.
+"""A portfolio to files that `load_book` reads back: `book.toml`, and its tables and CRIF files beside it.
 
 Call `write_book(portfolio, directory)`. It writes the format of the reference, page "Book files", and nothing else.
 """
@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from io import StringIO
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from attrs import fields_dict
 
 from crossmargin.errors import InputError, Problem
 from crossmargin.io import book_fields as fields
 from crossmargin.io.book import NO_BASKET, load_book
+from crossmargin.io.book_crif import write_portfolio
+from crossmargin.io.book_fields import Columns
 from crossmargin.io.book_swaps import words
 from crossmargin.portfolio import Portfolio, Position
+from crossmargin.posted import Asset, Cash, OtherAsset, Posted
 from crossmargin.products import (
     BondTotalReturnSwap,
     FutureOption,
@@ -29,29 +32,39 @@ from crossmargin.products import (
     ReferenceBond,
     Repo,
     ReverseRepo,
+    SensitivityPortfolio,
     TreasuryFuture,
     TreasurySecurity,
 )
 from crossmargin.products.treasuries import TREASURY_SECURITIES
 from crossmargin.records import to_plain
 
+Names: TypeAlias = Mapping[TreasurySecurity | SensitivityPortfolio, str]
+
 _PLACES = {"coupon_pct": 2, "rate_pct": 2, "recovery_pct": 2, "coupon_bp": 4, "spread_bp": 4}
 
 
 def write_book(portfolio: Portfolio, directory: str | PathLike[str]) -> Path:
-    """Write `book.toml` and `positions.csv` into a directory, made when absent, and return the path of the former.
+    """Write `book.toml` and its tables into a directory, made when absent, and return the path of the former.
+
+    The tables are `positions.csv` and, where something is posted, `collateral.csv`; each portfolio of sensitivities is
+    a CRIF file.
 
     Raises
     ------
     InputError
         The files would not give back the portfolio: an id with a line break or with blanks at its ends, two
-        securities of one CUSIP.
+        securities of one CUSIP; a portfolio of sensitivities with rows for the schedule.
     """
     folder = Path(directory)
     folder.mkdir(parents=True, exist_ok=True)
     names = _names(portfolio)
+    for each, name in names.items():
+        if isinstance(each, SensitivityPortfolio):
+            write_portfolio(each, folder / name)
     book = folder / "book.toml"
-    (folder / "positions.csv").write_text(_csv(portfolio, names), encoding="utf-8", newline="")
+    for section, rows in _tables(portfolio, names).items():
+        (folder / f"{section}.csv").write_text(_csv(rows, fields.IN_CSV[section]), encoding="utf-8", newline="")
     book.write_text(_toml(portfolio, names), encoding="utf-8", newline="")
     if load_book(book).portfolio != portfolio:
         fix = "Give ids without line breaks, and without blanks at their ends."
@@ -59,12 +72,13 @@ def write_book(portfolio: Portfolio, directory: str | PathLike[str]) -> Path:
     return book
 
 
-def _toml(portfolio: Portfolio, names: Mapping[TreasurySecurity, str]) -> str:
-    sections = [('positions = "positions.csv"\n')]
+def _toml(portfolio: Portfolio, names: Names) -> str:
+    sections = ["".join(f'{section} = "{section}.csv"\n' for section in _tables(portfolio, names))]
     sections += [_table("firms", to_plain(firm)) for firm in portfolio.firms]
     sections += [_table("customers", to_plain(customer)) for customer in portfolio.customers]
     sections += [_table("accounts", to_plain(account)) for account in portfolio.accounts]
-    sections += [_table("securities", _security(each, name)) for each, name in names.items()]
+    listed = [(each, name) for each, name in names.items() if not isinstance(each, SensitivityPortfolio)]
+    sections += [_table("securities", _security(each, name)) for each, name in listed]
     return "\n".join(sections)
 
 
@@ -83,24 +97,46 @@ def _toml_value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
-def _csv(portfolio: Portfolio, names: Mapping[TreasurySecurity, str]) -> str:
-    rows = [_row(position, names) for position in portfolio.positions]
-    used = [name for name in fields.POSITION_COLUMNS if any(name in row for row in rows)]
-    needed = [name for name in fields.POSITION_COLUMNS[:4] if name not in used]
+def _tables(portfolio: Portfolio, names: Names) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of each section that stands in a CSV: positions always, collateral where there is some."""
+    tables = {"positions": [_row(position, names) for position in portfolio.positions]}
+    if portfolio.posted:
+        tables["collateral"] = [_deposit(posted, names) for posted in portfolio.posted]
+    return tables
+
+
+def _csv(rows: Sequence[Mapping[str, Any]], columns: Columns) -> str:
+    used = [name for name in columns.names if name in columns.needed or any(name in row for row in rows)]
     text = StringIO()
-    writer = csv.DictWriter(text, needed + used, restval="", lineterminator="\n")
+    writer = csv.DictWriter(text, used, restval="", lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
 
 
-def _row(position: Position, names: Mapping[TreasurySecurity, str]) -> dict[str, Any]:
+def _row(position: Position, names: Names) -> dict[str, Any]:
     head = {"id": position.id, "account": position.account, "quantity": _plain(position.quantity)}
     settles = {} if position.settles is None else {"settles": position.settles}
     return {**head, **settles, **_terms(position.product, names)}
 
 
-def _terms(product: Product, names: Mapping[TreasurySecurity, str]) -> dict[str, Any]:
+def _deposit(posted: Posted, names: Names) -> dict[str, Any]:
+    said = {each.name: _written(each.name, getattr(posted, each.name)) for each in fields.DEPOSIT}
+    return {**{name: value for name, value in said.items() if value != ""}, **_asset(posted.asset, names)}
+
+
+def _asset(asset: Asset, names: Names) -> dict[str, Any]:
+    """Return the fields of an asset as a file writes them, blank ones left out."""
+    if isinstance(asset, Cash):
+        return {"asset": asset.kind, "currency": asset.currency}
+    if isinstance(asset, OtherAsset):
+        maturity = {} if asset.maturity is None else {"maturity": asset.maturity}
+        return {"asset": asset.kind, "name": asset.name, **maturity}
+    terms = _terms(asset, names)
+    return {"asset": terms.pop("product"), **terms}
+
+
+def _terms(product: Product, names: Names) -> dict[str, Any]:
     """Return the fields of a product as a file writes them, blank ones left out."""
     if isinstance(product, FutureOption):
         option = {"right": product.right, "strike": product.strike, "expiry": product.expiry}
@@ -114,6 +150,8 @@ def _terms(product: Product, names: Mapping[TreasurySecurity, str]) -> dict[str,
         arguments["basket"] = " ".join([names[member] for member in product.basket] or NO_BASKET)
     if isinstance(product, BondTotalReturnSwap):
         arguments |= _bond(product.bond, names)
+    if isinstance(product, SensitivityPortfolio):
+        arguments["crif"] = names[product]
     usual = {name: attribute.default for name, attribute in fields_dict(type(product)).items()}
     kind = getattr(product, "base_kind", product.kind)
     filled = {
@@ -124,7 +162,7 @@ def _terms(product: Product, names: Mapping[TreasurySecurity, str]) -> dict[str,
     return {"product": kind, **filled}
 
 
-def _bond(bond: ReferenceBond | TreasurySecurity, names: Mapping[TreasurySecurity, str]) -> dict[str, Any]:
+def _bond(bond: ReferenceBond | TreasurySecurity, names: Names) -> dict[str, Any]:
     """Return how a file says which bond a swap is on."""
     if isinstance(bond, ReferenceBond):
         return {"bond": None, "issuer": bond.issuer, "coupon": bond.coupon, "bond_maturity": bond.maturity}
@@ -151,10 +189,14 @@ def _security(security: TreasurySecurity, name: str) -> dict[str, Any]:
     return {"cusip" if name == security.cusip else "name": name, **_terms(security, {})}
 
 
-def _names(portfolio: Portfolio) -> dict[TreasurySecurity, str]:
-    """Return the securities that baskets and repo refer to, each with its CUSIP or a name made for it."""
+def _names(portfolio: Portfolio) -> Names:
+    """Return the securities that baskets and repo refer to by CUSIP or a name made for them, and CRIF files by path."""
     found = dict.fromkeys(each for product in portfolio.products for each in _referred(product))
-    return {each: each.cusip or f"security-{count}" for count, each in enumerate(found, start=1)}
+    by_risk = [product for product in portfolio.products if isinstance(product, SensitivityPortfolio)]
+    return {
+        **{each: each.cusip or f"security-{count}" for count, each in enumerate(found, start=1)},
+        **{each: f"sensitivities-{count}.crif" for count, each in enumerate(by_risk, start=1)},
+    }
 
 
 def _referred(product: Product) -> Iterable[TreasurySecurity]:

@@ -154,9 +154,10 @@ class Crif:
         notionals = zip(names[NOTIONAL], usd[found[NOTIONAL]].tolist(), strict=True)
         return AddOns(multipliers, usd[found[FIXED]].tolist(), notional_add_ons(factors, notionals))
 
-    def schedule_rows(self) -> int:
-        """Return how many rows are for the schedule: SIMM leaves them out."""
-        return int((_scheduled(self) | _of_kind(self, (PRESENT_VALUE,))).sum())
+    def schedule_rows(self, portfolio: str | None = None) -> int:
+        """Return how many rows of one portfolio, or of all, are for the schedule: SIMM leaves them out."""
+        here = np.full(len(self), fill_value=True) if portfolio is None else self._of(portfolio)
+        return int((here & (_scheduled(self) | _of_kind(self, (PRESENT_VALUE,)))).sum())
 
     def checked(self) -> tuple[NDArray[np.bool_], Sensitivities]:
         """Return which rows are sensitivities for SIMM, and what they are; raise `InputError` for what is wrong."""

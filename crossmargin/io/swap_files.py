@@ -1,4 +1,4 @@
-"""What swaps need, from files: past fixings, quoted swap rates, credit spreads.
+"""What swaps need, from files: past fixings, quoted swap rates, credit spreads, a SIMM calibration.
 
 `read_swap_files(folder, market)` adds those of a market directory, known by their names; each has a reader of its own.
 Every problem of every file comes with file, row and field. Curves are built from the quotes by
@@ -25,10 +25,12 @@ from crossmargin.pricing.swap_curve import bootstrap, spot_swap
 from crossmargin.pricing.swaps import Curve
 from crossmargin.products.security_based import STANDARD_RECOVERY
 from crossmargin.products.swaps import USUAL_INDEX, InterestRateSwap, Swap
+from crossmargin.simm import load_calibration
 from crossmargin.swap_market import CreditSpreads, ZeroCurve
 
 FIXINGS, SWAP_RATES, CREDIT_SPREADS = "fixings.csv", "swap_rates.csv", "credit_spreads.csv"
 SWAP_FILES = (FIXINGS, SWAP_RATES, CREDIT_SPREADS)
+SIMM_CALIBRATION = "simm.json"
 
 _MONTHS = {"M": 1, "Y": 12}
 _HALF_YEAR, _YEAR = 6, 12  # months
@@ -50,10 +52,11 @@ _SPREAD = (
 
 
 def read_swap_files(folder: str | PathLike[str], market: Market) -> Market:
-    """Return a market with what `fixings.csv`, `swap_rates.csv` and `credit_spreads.csv` of a folder hold.
+    """Return a market with what `fixings.csv`, `swap_rates.csv`, `credit_spreads.csv` and `simm.json` of a folder hold.
 
     Fixings join those that the market has; where both have one, that of the file is taken. Files that are not there are
-    left out; each may be packed, its name ending in `.csv.gz`.
+    left out; a table may be packed, its name ending in `.csv.gz`. The calibration is the user's own: see
+    `crossmargin.simm.LICENCE`.
 
     Raises
     ------
@@ -71,6 +74,9 @@ def read_swap_files(folder: str | PathLike[str], market: Market) -> Market:
     with problems.collecting():
         if CREDIT_SPREADS in paths:
             found["credit"] = {**market.credit, **read_credit_spreads(paths[CREDIT_SPREADS])}
+    with problems.collecting():
+        if (calibration := Path(folder) / SIMM_CALIBRATION).is_file():
+            found["simm"] = load_calibration(calibration)
     raise_capped(problems.found, f"the swap files of {folder}")
     return evolve(market, **found) if found else market
 

@@ -42,6 +42,7 @@ from crossmargin.products.futures import (
 )
 from crossmargin.products.options import FutureOption, ListedOption
 from crossmargin.products.security_based import SECURITY_BASED
+from crossmargin.products.sensitivities import SensitivityPortfolio
 from crossmargin.products.swaps import RATE_SWAPS
 from crossmargin.products.treasuries import (
     TIPS,
@@ -61,7 +62,7 @@ MONEY_MARKET_YEAR = 360.0  # Act/360, the day count of SOFR, of federal funds an
 MONTHS_OF_FRN = 3
 _WITHOUT_FLOWS = (
     *(FutureOption, ListedOption, IndexFuture, Stock, ETF, SecurityFuture, Warrant),
-    *(*RATE_SWAPS, *SECURITY_BASED),
+    *(*RATE_SWAPS, *SECURITY_BASED, SensitivityPortfolio),
 )
 
 PriceGrowth: TypeAlias = Callable[[Sequence[date]], FloatArray]

@@ -49,6 +49,7 @@ from crossmargin.products.security_based import (
     EquityTotalReturnSwap,
     ReferenceBond,
 )
+from crossmargin.products.sensitivities import SensitivityPortfolio
 from crossmargin.products.swaps import (
     BasisSwap,
     FloatingLeg,
@@ -105,6 +106,7 @@ Product: TypeAlias = (
     | EquityTotalReturnSwap
     | BondTotalReturnSwap
     | EquityForward
+    | SensitivityPortfolio
 )
 
 _OF_ONE_KIND: tuple[Any, ...] = (
@@ -127,6 +129,7 @@ _OF_ONE_KIND: tuple[Any, ...] = (
     EquityTotalReturnSwap,
     BondTotalReturnSwap,
     EquityForward,
+    SensitivityPortfolio,
 )
 _OF_SEVERAL_KINDS: tuple[Any, ...] = (
     OvernightSwap,
@@ -174,6 +177,7 @@ __all__ = [
     "ReverseRepo",
     "Security",
     "SecurityFuture",
+    "SensitivityPortfolio",
     "ShortRateFuture",
     "Stock",
     "TreasuryBill",

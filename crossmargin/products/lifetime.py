@@ -12,6 +12,7 @@ from crossmargin.products.equities import ETF, SecurityFuture, Stock, Warrant
 from crossmargin.products.futures import IndexFuture, ShortRateFuture, TreasuryFuture, delivery_date, reference_period
 from crossmargin.products.options import FutureOption, ListedOption
 from crossmargin.products.security_based import BondTotalReturnSwap, ReferenceBond
+from crossmargin.products.sensitivities import SensitivityPortfolio
 from crossmargin.products.swaps import ForwardRateAgreement
 from crossmargin.products.treasuries import Repo, ReverseRepo, years_between
 
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
 def expiry_of(product: Product) -> date:
     """Return the day the product ends: maturity, a repo's end, a future's last delivery or fixing, an expiry.
 
-    A share never ends: `date.max`. A forward rate agreement is settled when its period begins. What a swap pays some
-    days after its maturity is left out.
+    A share never ends: `date.max`, nor does a portfolio known by its sensitivities. A forward rate agreement is settled
+    when its period begins. What a swap pays some days after its maturity is left out.
     """
-    if isinstance(product, Stock | ETF):
+    if isinstance(product, Stock | ETF | SensitivityPortfolio):
         return date.max
     if isinstance(product, Repo | ReverseRepo):
         return product.end
@@ -40,7 +41,7 @@ def expiry_of(product: Product) -> date:
 
 def longest_maturity(product: Product, as_of: date) -> float:
     """Return the years from `as_of` to the last cash flow that pricing the product needs."""
-    if isinstance(product, Stock | ETF):
+    if isinstance(product, Stock | ETF | SensitivityPortfolio):
         return 0.0
     if isinstance(product, TreasuryFuture):
         return max((years_between(as_of, security.maturity) for security in product.basket), default=0.0)

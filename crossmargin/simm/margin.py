@@ -257,8 +257,8 @@ def simm(
     if side not in ("collect", "post"):
         problems.add(f"{side!r} is unknown.", where="side", fix="Give 'collect' or 'post'.")
     rows = net(sensitivities)
-    if any(_unknown_to(parameters, rows)):  # again with every row, for its number
-        problems.extend(_unknown_to(parameters, sensitivities))
+    if any(unknown_to(parameters, rows)):  # again with every row, for its number
+        problems.extend(unknown_to(parameters, sensitivities))
     problems.raise_if_any()
     assert own is not None  # noqa: S101 - noted otherwise
     if side == "post":
@@ -297,7 +297,7 @@ def _measures(
     return MappingProxyType({name: found[name] for name in MEASURES if name in found})
 
 
-def _unknown_to(parameters: Parameters, rows: Sensitivities) -> Iterator[Problem]:
+def unknown_to(parameters: Parameters, rows: Sensitivities) -> Iterator[Problem]:
     """Yield the buckets and tenors that the calibration does not know, with their rows."""
     for kind_code, kind in enumerate(rows.risk_type.values):
         of_kind = rows.risk_type.codes == kind_code

@@ -15,7 +15,7 @@ from crossmargin.parameters import Condition, DatedValue, Parameter, Rules, Sour
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
 
-FOLDERS = ("rulesets", "arrangements", "proposals")
+FOLDERS = ("rulesets", "arrangements", "proposals", "collateral")
 STATUS = {
     "in_force": "In force.",
     "approved": "Approved, and not yet in force.",
@@ -76,7 +76,8 @@ def overview(rules: Iterable[Rules]) -> str:
     ]
     heads = ["rule", "kind", "status", "authority", "level", "complete from", "assumed"]
     about = (
-        "Every rule-set, arrangement and proposal, generated from the dated values that the code reads.\n"
+        "Every rule-set, arrangement, proposal and schedule of collateral, generated from the dated values that the\n"
+        "code reads.\n"
         "“Complete from” is the first date on which every parameter has a value; “assumed” is the share of\n"
         "parameters whose latest value is our assumption."
     )

@@ -14,7 +14,8 @@ from attrs import evolve
 from crossmargin.accounts import AccountClass, Customer, Firm
 from crossmargin.collateral import Cash, OtherAsset, Place, Posted
 from crossmargin.market import Market
-from crossmargin.portfolio import CARRYING_FIRM, Portfolio
+from crossmargin.portfolio import Portfolio
+from crossmargin.posted import CARRYING_FIRM
 from crossmargin.products import ETF, Stock, TreasuryBill, TreasuryNote
 from crossmargin.results import Credit, Line, Requirement
 from tests.properties import strategies

@@ -8,8 +8,8 @@ import pytest
 from attrs import evolve
 
 from crossmargin.collateral import Cash, OtherAsset, Place, balances, unit_values
-from crossmargin.collateral.assets import problems_with
 from crossmargin.errors import InputError
+from crossmargin.posted import problems_with
 from crossmargin.products import TIPS, Stock, TreasuryBill, TreasuryFRN, TreasuryFuture
 from tests.collateral.pots import (
     AS_OF,

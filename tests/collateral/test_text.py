@@ -23,7 +23,7 @@ def test_every_table_is_there_and_says_its_part():
         "Who is protected by which law",
         "17 CFR 240.15c3-3",
         "SIPA / chapter 7 subchapter III",
-        "Excess that may not leave",
+        "Excess that may cover nothing else",
         "securities_and_futures_apart",
         "Not eligible",
         "Not modelled (totals leave these out)",

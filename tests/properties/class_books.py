@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from crossmargin.accounts import Account, AccountClass, Agreement, Customer, CustomerKind, Firm, Registration
 from crossmargin.market import Market, ParCurve
 from crossmargin.methodology import Inputs
-from crossmargin.portfolio import CARRYING_FIRM, Pool, Portfolio, Position
+from crossmargin.portfolio import Pool, Portfolio, Position
+from crossmargin.posted import CARRYING_FIRM
 from crossmargin.pricing.portfolio_grid import GridModel, OptionSeries, grid_values
 from crossmargin.products import ETF, Index, ListedOption, SecurityFuture, Stock
 from crossmargin.registry import rules
