@@ -12,6 +12,7 @@ from pathlib import Path
 from benchmarks import (
     allocation,
     american,
+    batch,
     clearing,
     european,
     imports,
@@ -28,6 +29,10 @@ TASKS: dict[str, Callable[[], Iterator[Record]]] = {
     "T1": european.records,
     "T2": treasuries.records,
     "T3": american.records,
+    "T4": batch.tail_records,
+    "T5": batch.account_records,
+    "T7": batch.trade_records,
+    "T10": batch.ingest_records,
     "S1": strategy_margin.records,
     "S2": clearing.span_records,
     "S3": span_files.records,

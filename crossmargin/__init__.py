@@ -28,6 +28,10 @@ if TYPE_CHECKING:
         IntradayMonitoring,
         Registration,
     )
+    from crossmargin.analysis.allocation import best_allocation
+    from crossmargin.analysis.attribution import attribute
+    from crossmargin.analysis.what_if import what_if
+    from crossmargin.batch import margin_many
     from crossmargin.collateral import CollateralReport
     from crossmargin.eligibility import Decision
     from crossmargin.errors import CrossMarginError, InputError, NotInForce, NumericalError, ParameterMissing, RuleError
@@ -165,6 +169,8 @@ __all__ = [
     "VolatilitySurface",
     "Warrant",
     "ZeroCurve",
+    "attribute",
+    "best_allocation",
     "collateral_report",
     "compare",
     "conversion_factor",
@@ -173,6 +179,7 @@ __all__ = [
     "implied_volatility",
     "load_book",
     "margin",
+    "margin_many",
     "packaged_history",
     "packaged_market",
     "read_fred_csv",
@@ -184,12 +191,17 @@ __all__ = [
     "samples",
     "scenario_set",
     "warmup",
+    "what_if",
 ]
 
 _HOMES = {
     "accounts": "Account AccountClass Agreement ClearingHouse Customer CustomerKind Firm IntradayMonitoring"
     " Registration",
     "collateral": "CollateralReport",
+    "analysis.allocation": "best_allocation",
+    "analysis.attribution": "attribute",
+    "analysis.what_if": "what_if",
+    "batch": "margin_many",
     "eligibility": "Decision",
     "errors": "CrossMarginError InputError NotInForce NumericalError ParameterMissing RuleError",
     "io.book": "Book load_book",

@@ -250,7 +250,7 @@ class Market:
         problems.extend(_number_problems(self.money_market, "money_market", "a decimal rate"))
         problems.extend(_number_problems(self.prices, "prices", "a price"))
         problems.extend(swap_market_problems(self.as_of, self.fixings, self.projections, self.credit))
-        if self.simm is not None and not hasattr(self.simm, "horizons"):
+        if self.simm is not None and not getattr(self.simm, "horizons", None):
             what = f"a {type(self.simm).__name__} is no calibration."
             problems.add(what, where="simm", fix="Give crossmargin.simm.load_calibration(path).")
         problems.raise_if_any()

@@ -44,7 +44,7 @@ def contents(source: Source, *, most_bytes: int = MOST_BYTES) -> tuple[str, byte
         if not data.isascii():
             data = data.removeprefix(_MARK)
             data.decode()
-    except (*_DAMAGED, UnicodeError) as error:
+    except (*_DAMAGED, ValueError) as error:  # no UTF-8, or a path with a null byte
         fix = "Give a CRIF file in UTF-8, plain, gzip, or zip with one file in it."
         raise InputError([Problem(f"cannot be read: {error}.", str(named), fix)]) from error
     data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data

@@ -4,8 +4,8 @@ Use `@kernel("signature")`. It says once for all: no fast maths, so that neither
 block, nor the number of threads, nor the width of the processor's vectors changes a bit of a result; no GIL,
 so that threads work side by side; NumPy's division, so that division does not stop vectorisation.
 
-Why the signature is given: a kernel exists for one data type and one memory layout. Anything else is a
-`TypeError` at once, never a second, slower or subtly different machine code.
+Why the signature is given: a kernel exists for one data type (or for both widths of a stored matrix) and one memory
+layout. Anything else is a `TypeError` at once, never one more, slower or subtly different machine code.
 
 Why the cache has a folder of its own. numba keys cached code by the source of the function's *own* file: edit
 a callee in another file and the caller goes on with the old machine code. It also rewrites its index before
@@ -47,8 +47,8 @@ FLAGS = {"nogil": True, "fastmath": False, "error_model": "numpy"}
 _decorating = Lock()
 
 
-def kernel(signature: str, *, inline: bool = False) -> Callable[[Function], Function]:
-    """Return a decorator that compiles a function for one signature, from the disk cache when it can.
+def kernel(*signatures: str, inline: bool = False) -> Callable[[Function], Function]:
+    """Return a decorator that compiles a function for the signatures given, from the disk cache when it can.
 
     `inline` marks a small function that must vanish into the loops that call it: left to itself the compiler
     declines above a size and the loop silently stays scalar.
@@ -56,7 +56,7 @@ def kernel(signature: str, *, inline: bool = False) -> Callable[[Function], Func
 
     def compiled(function: Function) -> Function:
         with _decorating, _cache_folder() as writable:
-            result: Function = njit(signature, cache=writable, forceinline=inline, **FLAGS)(function)
+            result: Function = njit(list(signatures), cache=writable, forceinline=inline, **FLAGS)(function)
         return result
 
     return compiled

@@ -45,6 +45,7 @@ from crossmargin.methodology import (
 from crossmargin.parameters import Reader
 from crossmargin.pnl import revalue
 from crossmargin.portfolio import Pool, Position
+from crossmargin.products import Product
 from crossmargin.products.calendars import holidays, is_business_day, next_business_day
 from crossmargin.products.treasuries import TREASURY_SECURITIES, Repo, ReverseRepo, TreasurySecurity, years_between
 from crossmargin.results import Line, largest, not_modelled, scaled, total
@@ -326,3 +327,8 @@ def _impact(row: Mapping[str, Any], pool: Pool, inputs: Inputs) -> Line:
     exposures = security_exposures(pool.positions, inputs.as_of)
     net = math.fsum(face for security, face in exposures.items() if row_of(security, [row], inputs.as_of))
     return Line(row["bucket"], row["impact"] * abs(net) ** row["power"], note=f"net face {net:,.0f}")
+
+
+def simulates(product: Product, as_of: date, p: Reader) -> bool:
+    """Return whether a product enters the simulation; the haircut method takes the others."""
+    return not _takes_haircut(Position("", "", product, 0.0), as_of, p)

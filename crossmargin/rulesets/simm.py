@@ -19,7 +19,9 @@ from crossmargin.scenarios import ScenarioSpec
 from crossmargin.simm import LICENCE, AddOns, Calibration, simm
 from crossmargin.simm.netting_sets import Part, netting_set
 
-_NO_CALIBRATION = f"the market has no SIMM calibration: Market(simm=load_calibration(path)). {LICENCE}"
+_NO_CALIBRATION = (
+    f"the market has no SIMM calibration: give simm.json, or Market(simm=load_calibration(path)). {LICENCE}"
+)
 _NO_SENSITIVITIES = "SIMM takes sensitivities: hold the trades in a sensitivity_portfolio"
 
 

@@ -349,6 +349,9 @@ def test_a_typo_in_the_crif_comes_with_both_places_and_once(tmp_path):
     [
         ("1,ACC,sensitivity_portfolio,1,two.crif,,", "2 portfolios, which do not net"),
         ("1,ACC,sensitivity_portfolio,1,nothing.crif,,", "cannot be read"),
+        ("1,ACC,sensitivity_portfolio,1,.,,", "cannot be read"),
+        ("1,ACC,sensitivity_portfolio,1,a\x00b,,", "cannot be read"),
+        ("1,ACC,sensitivity_portfolio,1,book.toml,,", "no column ProductClass"),
         ("1,ACC,sensitivity_portfolio,1,,A,", "field 'crif': is missing"),
         ("1,ACC,sensitivity_portfolo,1,two.crif,A,", "Did you mean 'sensitivity_portfolio'?"),
         ("1,ACC,treasury_bill,1,two.crif,,", "does not belong to a treasury_bill"),

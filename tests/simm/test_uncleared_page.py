@@ -10,7 +10,7 @@ import pytest
 from attrs import evolve
 
 from crossmargin.io.crif import crif_of, crif_text
-from crossmargin.simm import LICENCE, Sensitivities
+from crossmargin.simm import LICENCE, Sensitivities, simm
 from tests.simm import made_up
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,7 +34,7 @@ def names(tmp_path, monkeypatch, capsys):
 
 
 def test_the_page_runs(names):
-    assert len(BLOCKS) == 4
+    assert len(BLOCKS) == 5
     sets = {name: found.total for name, found in names["collect"].items()}
     assert sets.keys() == {"A", "B"}
     assert names["required"].value == pytest.approx(sum(sets.values()))
@@ -43,6 +43,17 @@ def test_the_page_runs(names):
     assert names["to_collect"].value == pytest.approx(names["required"].value - threshold)
     assert names["moves"].value == names["to_collect"].value
     assert "cftc True" in names["printed"]
+
+
+def test_margin_asks_what_the_other_party_asks_of_each_netting_set(names):
+    crif, report = names["crif"], names["report"]
+    asked = [
+        simm(crif.sensitivities(name), names["calibration"], side="post", add_ons=crif.add_ons(name)).total
+        for name in crif.portfolios
+    ]
+    assert report.total("customer") == pytest.approx(sum(asked))
+    assert not report.partial
+    assert "SIMM of what is held with B" in names["printed"]
 
 
 def test_the_licence_is_met_on_the_way(names):

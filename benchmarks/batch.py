@@ -1,0 +1,213 @@
+"""T4 to T7 and T10: tails, a hundred thousand accounts, a trade on top of a book, positions read in.
+
+`T4` is value at risk and expected shortfall of rows together; the peer is `numpy.partition` and a mean. `T5` margins
+100,000 accounts of 20 positions over 50,000 instruments, on two threads and (`T5b`) on one; the peer is SciPy's sparse
+product, which has one thread, and `numpy.partition`. `T6` measures five silos, five pairs and the whole of an account.
+`T7` adds one trade to the pools of a book, `T7b` finds what each of 10,000 instruments would add, `T10` sorts two
+million rows of positions, beside the margin run that they are for.
+
+On some processors NumPy's partition is several times slower by its widest vectors than without them. The fair peer is
+then NumPy told not to use them, which only its start can: `NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL"`. The records
+say whether it was.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+
+from benchmarks.records import Record, compared
+from crossmargin.pricing.many_pools import Tails, pool_tails, row_tails, sorted_positions, store_of, trade_tails
+
+N_ACCOUNTS, PER_ACCOUNT, N_INSTRUMENTS, N_SCENARIOS, WORST = 100_000, 20, 50_000, 1_250, 13
+N_ROWS, N_CANDIDATES, N_SILOS = 200, 10_000, 5
+PAIRS = ((0, 1), (1, 2), (2, 3), (3, 4), (0, 4))
+POOLS = (*((silo,) for silo in range(N_SILOS)), *PAIRS, tuple(range(N_SILOS)))
+TRADE_POOLS = 6  # a silo, four pairs and the whole
+SINGLE_AGREES, AGREES = 1e-5, 1e-10
+RUNS = 5
+
+
+def tail_records() -> Iterator[Record]:
+    """Yield T4 in single and double precision."""
+    rng = np.random.default_rng(4)
+    for number in (np.float32, np.float64):
+        rows = rng.standard_t(4, (N_ROWS, N_SCENARIOS)).astype(number)
+        ours, peer = partial(row_tails, rows, measures()), partial(by_partition, rows)
+        name = f"T4 tails of {N_ROWS} rows of {N_SCENARIOS:,} scenarios, {np.dtype(number).name}"
+        timings = compared(ours, peer, runs=200, inner=3)
+        yield record(name, "numpy.partition and mean", ours(), peer(), promised=2.0, timings=timings)
+
+
+def account_records() -> Iterator[Record]:
+    """Yield T5 on two threads, T5b on one and T6 on two."""
+    for name, pools, threads, promised in (
+        ("T5 one regime", (tuple(range(N_SILOS)),), 2, 4.0),
+        ("T5b one regime, one thread", (tuple(range(N_SILOS)),), 1, 2.2),
+        ("T6 three regimes", POOLS, 2, 6.0),
+    ):
+        book = made_up_book(n_silos=N_SILOS if len(pools) > 1 else 1)
+        tails = Tails(pools if len(pools) > 1 else ((0,),), (0,) * len(pools), (measures(),))
+        ours = partial(pool_tails, book["store"], book["held"], tails, threads=threads)
+        peer = partial(by_sparse_product, book, tails)
+        task = f"{name}, {N_ACCOUNTS:,} accounts of {PER_ACCOUNT} positions, float32"
+        with cores(threads):
+            timings = compared(ours, peer, runs=RUNS, inner=1)
+            found = ours(), peer()
+        yield record(
+            task, "SciPy sparse product float32, numpy.partition", *found,
+            promised=promised, timings=timings, threads=threads, limit=SINGLE_AGREES,
+        )  # fmt: skip
+
+
+def trade_records() -> Iterator[Record]:
+    """Yield T7 for one pool and for the pools of three regimes, by partition and by quantile, and T7b."""
+    rng = np.random.default_rng(7)
+    every = rng.standard_t(4, (TRADE_POOLS, N_SCENARIOS)) * 1e4
+    trade = rng.standard_t(4, N_SCENARIOS) * 1e2
+    for name, pools, by_quantile in (("one linear trade", every[:1], 15.0), ("the same, three regimes", every, 10.0)):
+        sizes = np.ones(len(pools))
+        ours = partial(trade_tails, pools, trade, sizes, measures())
+        for way, peer, promised in (
+            ("numpy.partition and mean", partial(traded_by_partition, pools, trade), 3.5),
+            ("numpy.quantile and mean beyond", partial(traded_by_quantile, pools, trade), by_quantile),
+        ):
+            timings = compared(ours, peer, runs=400, inner=20)
+            yield record(f"T7 what-if of {name}", way, ours(), peer(), promised=promised, timings=timings)
+    universe = rng.standard_t(4, (N_CANDIDATES, N_SCENARIOS))
+    kept, worst = np.ascontiguousarray(universe.T), np.argsort(every[0], kind="stable")[:WORST]
+    ours, peer = partial(marginal, kept, worst), partial(gathered, universe, worst)
+    task = f"T7b marginal expected shortfall of {N_CANDIDATES:,} instruments"
+    timings = compared(ours, peer, runs=100, inner=5)
+    yield record(task, "NumPy gather, instrument-major", ours(), peer(), promised=5.0, timings=timings)
+
+
+def ingest_records() -> Iterator[Record]:
+    """Yield T10: reading positions in beside margining them, both on one thread."""
+    book = made_up_book(n_silos=1)
+    ours = partial(sorted_positions, *book["rows"], shape=book["shape"])
+    tails = Tails(((0,),), (0,), (measures(),))
+    peer = partial(pool_tails, book["store"], book["held"], tails)
+    timings = compared(ours, peer, runs=RUNS, inner=1)
+    name = f"T10 {N_ACCOUNTS * PER_ACCOUNT:,} rows of positions sorted and netted"
+    yield record(name, "our own margin run of T5b", None, None, promised=2.0, timings=timings)
+
+
+def record(
+    task: str,
+    peer: str,
+    ours: Any,
+    theirs: Any,
+    *,
+    promised: float,
+    timings: dict[str, Any],
+    threads: int = 1,
+    limit: float = AGREES,
+) -> Record:
+    """Return a comparison; results are compared beside the largest of them."""
+    narrow = "AVX2 only" if os.environ.get("NPY_DISABLE_CPU_FEATURES") else "as installed"
+    apart = None if ours is None else float(np.abs(np.ravel(ours) - np.ravel(theirs)).max() / np.abs(theirs).max())
+    return Record(
+        task=task,
+        peer=peer,
+        peer_version=f"{np.__version__} ({narrow})",
+        threads=threads,
+        at_least=promised,
+        agreement=apart,
+        agreement_limit=limit,
+        instruction_set="AVX-512" if has_widest() else "any",
+        **timings,
+    )
+
+
+@contextmanager
+def cores(threads: int) -> Iterator[None]:
+    """Let as many cores be used as there are threads."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, set(range(threads)) if threads > 1 else before)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def has_widest() -> bool:
+    """Whether the kernels are compiled for the widest vectors."""
+    from crossmargin.kernels._vectors import _has_compress
+
+    return _has_compress()
+
+
+def measures() -> Any:
+    """Return the weights of value at risk and expected shortfall."""
+    weights = np.zeros((2, WORST))
+    weights[0, -1], weights[1] = 1.0, 1.0 / WORST
+    return weights
+
+
+@cache
+def made_up_book(*, n_silos: int) -> dict[str, Any]:
+    """Return positions spread evenly over instruments, and P&L with fat tails in single precision."""
+    rng = np.random.default_rng(5)
+    pnl = rng.standard_t(4, (N_INSTRUMENTS, N_SCENARIOS)).astype(np.float32)
+    count = N_ACCOUNTS * PER_ACCOUNT
+    instruments = rng.integers(0, N_INSTRUMENTS, count).astype(np.int32)
+    quantities = rng.normal(0.0, 100.0, count)
+    cells = (rng.permutation(count) // PER_ACCOUNT * n_silos + instruments % n_silos).astype(np.int32)
+    rows, shape = (cells, instruments, quantities), (N_ACCOUNTS, n_silos, N_INSTRUMENTS)
+    held = sorted_positions(*rows, shape=shape)
+    return {"pnl": pnl, "store": store_of([pnl], single=True), "rows": rows, "shape": shape, "held": held}
+
+
+def by_partition(rows: Any) -> Any:
+    """Return the two measures of each row."""
+    worst = np.partition(rows, WORST - 1, axis=1)[:, :WORST]
+    return np.stack([-worst[:, -1], -worst.mean(axis=1, dtype=np.float64)], axis=1)
+
+
+def by_sparse_product(book: dict[str, Any], tails: Tails) -> Any:
+    """Return the measures of every pool: a product for each silo, sums of them for pairs and the whole."""
+    from scipy.sparse import csr_matrix
+
+    held, silos = book["held"], []
+    ids, quantities = held.row_ids[: len(held.quantities)], held.quantities.astype(np.float32)
+    for silo in range(held.n_silos):
+        first, last = held.starts[silo : -1 : held.n_silos], held.starts[silo + 1 :: held.n_silos]
+        if held.n_silos == 1:
+            part = quantities, ids, held.starts
+        else:
+            mine = np.repeat(np.arange(len(held.starts) - 1) % held.n_silos == silo, np.diff(held.starts))
+            part = quantities[mine], ids[mine], np.concatenate([[0], np.cumsum(last - first)])
+        silos.append(csr_matrix(part, shape=(held.n_accounts, N_INSTRUMENTS)) @ book["pnl"])
+    return np.stack([by_partition(sum(silos[silo] for silo in pool)) for pool in tails.pools], axis=1)
+
+
+def traded_by_partition(pools: Any, trade: Any) -> Any:
+    """Return the measures of each pool with the trade."""
+    return by_partition(pools + trade)
+
+
+def traded_by_quantile(pools: Any, trade: Any) -> Any:
+    """Return the same, the order statistic by name."""
+    rows = pools + trade
+    at = np.quantile(rows, WORST / N_SCENARIOS, axis=1, method="inverted_cdf", keepdims=True)
+    beyond = np.where(rows <= at, rows, 0.0).sum(axis=1) / WORST
+    return np.stack([-at[:, 0], -beyond], axis=1)
+
+
+def marginal(scenario_major: Any, worst: Any) -> Any:
+    """Return minus the mean of the worst scenarios' rows."""
+    return -scenario_major[worst].sum(axis=0) / WORST
+
+
+def gathered(instrument_major: Any, worst: Any) -> Any:
+    """Return the same from columns."""
+    return -instrument_major[:, worst].mean(axis=1)
