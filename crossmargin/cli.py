@@ -275,7 +275,7 @@ def _study_plan(chosen: Namespace) -> Plan:
     assert market is not None  # noqa: S101 - nothing was noted
     settings = {"resamples": chosen.resamples, "seed": chosen.seed, "calibration": chosen.calibration or CALIBRATION}
     name = Path(chosen.population).name
-    return Plan(name, books, market, days, regimes=regimes or REGIMES, **settings)
+    return Plan(name, books, market, days, regimes=regimes or REGIMES, version=_version(), **settings)
 
 
 def _study_market(chosen: Namespace) -> Market:

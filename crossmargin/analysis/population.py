@@ -1,0 +1,72 @@
+"""The books that a study is of: the archetypes, or a folder of book files.
+
+Call `population(where)`. Books of files stay the same on all days; those of the archetypes roll.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from crossmargin.analysis.archetypes import ARCHETYPES, StudyBook
+from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.io.book import load_book
+from crossmargin.portfolio import Portfolio
+from crossmargin.records import to_plain
+
+NAME = "archetypes"
+_ENDINGS = (".toml", ".json")
+_BOOK = ("book.toml", "book.json")
+
+
+def population(where: str | Path) -> tuple[StudyBook, ...]:
+    """Return the books of a population, in the order of their names or of `ARCHETYPES`.
+
+    Parameters
+    ----------
+    where
+        `archetypes`, or a folder that holds book files (`fund.toml`) or folders with one each (`fund/book.toml`).
+
+    Raises
+    ------
+    InputError
+        No such population, an empty folder, two books of one name, and every problem of every book: a study of some of
+        the books would not be that of the population.
+
+    Examples
+    --------
+    >>> [book.id for book in population("archetypes")][:2]
+    ['cash_futures_basis', 'on_off_the_run']
+    """
+    if str(where) == NAME:
+        return ARCHETYPES
+    folder = Path(where)
+    if not folder.is_dir():
+        fix = f"{suggestion(str(where), [NAME])} Or give a folder of book files."
+        raise InputError([Problem("is no population and no folder.", f"population {str(where)!r}", fix)])
+    problems, books, seen = Problems(), [], dict[str, Path]()
+    for id, path in _files(folder):
+        if id in seen:
+            problems.add(f"stands in {seen[id].name} and {path.name}.", where=f"book {id!r}", fix="Rename one of them.")
+        seen[id] = path
+        with problems.collecting():
+            books.append(_book(id, path))
+    if not seen:
+        fix = "Put book files there (.toml or .json), or folders that hold a book.toml."
+        problems.add("holds no book.", where=str(folder), fix=fix)
+    problems.raise_if_any(f"The population {folder} cannot be used")
+    return tuple(books)
+
+
+def _files(folder: Path) -> list[tuple[str, Path]]:
+    single = [(path.stem, path) for path in folder.iterdir() if path.is_file() and path.suffix in _ENDINGS]
+    inside = [(path.name, path / name) for path in folder.iterdir() for name in _BOOK if (path / name).is_file()]
+    return sorted(single + inside)
+
+
+def _book(id: str, path: Path) -> StudyBook:
+    held: Portfolio = load_book(path).portfolio
+    digest = hashlib.sha256(json.dumps(to_plain(held), sort_keys=True, default=str).encode()).hexdigest()[:16]
+    about = f"{len(held.positions)} positions of {path.name}, the same on every day."
+    return StudyBook(id, id.replace("_", " "), about, lambda market: (held, market), digest)
