@@ -8,6 +8,7 @@ is raised at once, before anything is priced.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cached_property, partial
@@ -39,6 +40,7 @@ from crossmargin.regimes import (
     enrolment,
     pools,
 )
+from crossmargin.regimes import regime as regime_named
 from crossmargin.registry import module, rulebook
 from crossmargin.results import Comparison, Credit, Line, Report, Requirement, not_modelled, scaled, total
 from crossmargin.scenarios import ScenarioSet, ScenarioSpec, scenario_set
@@ -52,10 +54,10 @@ _HOUSE_TERMS = "house_overlay"
 def margin(
     portfolio: Portfolio,
     market: Market,
-    regime: Regime = SILOED,
+    regime: Regime | str = SILOED,
     *,
     as_of: date | None = None,
-    rules: Iterable[Rules] = (),
+    rules: Rules | Iterable[Rules] = (),
 ) -> Report:
     """Return the margin of a portfolio under one regime.
 
@@ -65,8 +67,8 @@ def margin(
         Firms, customers, accounts and signed positions.
     market : Market
         Curve, history and rates; its date drives prices, rules and eligibility alike.
-    regime : Regime
-        How pools are drawn: SILOED, CROSS_MARGIN, HARMONIZED or one of your own.
+    regime : Regime or str
+        How pools are drawn: SILOED, CROSS_MARGIN, HARMONIZED or one of your own; a name for one of the library's.
     as_of : date, optional
         States the date you mean; a market of another date is refused.
     rules : iterable of Rules, optional
@@ -90,18 +92,16 @@ def margin(
 def compare(
     portfolio: Portfolio,
     market: Market,
-    regimes: Regime | Iterable[Regime] = (SILOED, CROSS_MARGIN, HARMONIZED),
+    regimes: Regime | str | Iterable[Regime | str] = (SILOED, CROSS_MARGIN, HARMONIZED),
     *,
     as_of: date | None = None,
-    rules: Iterable[Rules] = (),
+    rules: Rules | Iterable[Rules] = (),
 ) -> Comparison:
     """Return the margin of a portfolio under several regimes over one and the same P&L matrix.
 
     Takes the arguments of `margin`; benefits are measured against the first regime.
     """
-    regimes = (regimes,) if isinstance(regimes, Regime) else tuple(regimes)
-    if not regimes:
-        raise InputError([Problem("no regime to compare.", "regimes", "Give one at least, SILOED for example.")])
+    regimes = _named(regimes)
     book = rulebook(rules)
     _refuse_unknown_programmes(portfolio, regimes, book)
     decided = _decided(portfolio, market.as_of, regimes, book)
@@ -163,6 +163,18 @@ def collateral_report(
     asked, posted = (report.requirements, report.credits), portfolio.posted
     found = balances(*asked, posted, market, portfolio=portfolio, rules=rules, instructed=instructed)
     return evolve(found, regime=report.regime, status=report.status)
+
+
+def _named(regimes: Regime | str | Iterable[Regime | str]) -> tuple[Regime, ...]:
+    """Return the regimes meant; raise when there is none, or one twice."""
+    given = (regimes,) if isinstance(regimes, Regime | str) else regimes
+    found = tuple(regime_named(each) if isinstance(each, str) else each for each in given)
+    if not found:
+        raise InputError([Problem("no regime to compare.", "regimes", "Give one at least, SILOED for example.")])
+    twice = sorted(name for name, count in Counter(each.name for each in found).items() if count > 1)
+    if twice:
+        raise InputError([Problem(f"{', '.join(twice)} stands twice.", "regimes", "Give each regime its own name.")])
+    return found
 
 
 def _refuse_unknown_programmes(portfolio: Portfolio, regimes: tuple[Regime, ...], book: Mapping[str, Rules]) -> None:
@@ -310,7 +322,7 @@ def _report(regime: Regime, run: _Run) -> Report:
     harmonized = [_Margined(pool, _harmonized(pool, regime, run)) for pool in common]
     margined = [*_credited(siloed, regime, run), *harmonized]
     asked = (*(each.requirement for each in margined), *_passed_on(margined, run))
-    on_top = module(_HOUSE_TERMS).on_top(asked, run.reader(_HOUSE_TERMS))
+    on_top = module(_HOUSE_TERMS).on_top(asked, run.reader(_HOUSE_TERMS), portfolio=portfolio)
     return Report(
         regime.name,
         regime.title,

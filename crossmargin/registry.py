@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from crossmargin.errors import InputError, Problem, suggestion
+from crossmargin.errors import InputError, Problem, Problems, suggestion
 from crossmargin.parameters import Rules, load_rules
 
 FOLDERS = ("rulesets", "arrangements", "proposals", "collateral")
@@ -38,10 +38,26 @@ def rules(id: str) -> Rules:
     return load_rules(_shipped()[id])
 
 
-def rulebook(overlaid: Iterable[Rules] = ()) -> dict[str, Rules]:
-    """Return every rule by id, with the given ones in place of the shipped."""
-    book = {id: rules(id) for id in _shipped()}
-    return {**book, **{rule.id: rule for rule in overlaid}}
+def rulebook(overlaid: Rules | Iterable[Rules] = ()) -> dict[str, Rules]:
+    """Return every rule by id, with the given ones in place of the shipped.
+
+    Raises
+    ------
+    InputError
+        Something that is no overlaid rule, or two of one rule, of which one would be lost.
+    """
+    book, problems = {id: rules(id) for id in _shipped()}, Problems()
+    given: dict[str, Rules] = {}
+    each: Iterable[Any] = (overlaid,) if isinstance(overlaid, Rules) else overlaid
+    for rule in each:
+        if not isinstance(rule, Rules):
+            problems.add(f"{rule!r} is no rule.", where="rules", fix="Give rules(id).with_values(...).")
+        elif rule.id in given:
+            problems.add("is overlaid twice.", where=f"rules of {rule.id}", fix="Overlay all values in one rule.")
+        else:
+            given[rule.id] = rule
+    problems.raise_if_any()
+    return {**book, **given}
 
 
 def module(id: str) -> Any:

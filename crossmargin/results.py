@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal, Self
 from attrs import field, frozen
 
 from crossmargin.eligibility import Decision, refusals
-from crossmargin.errors import InputError, NumericalError, Problem
+from crossmargin.errors import InputError, NumericalError, Problem, suggestion
 from crossmargin.parameters import Read
 from crossmargin.records import as_tuple, from_plain, to_plain
 
@@ -159,7 +159,7 @@ def _arithmetic(how: How, parts: tuple[Line, ...], factor: float) -> float | Non
     if how == "not_modelled" or (parts and not amounts) or (needs_all and len(amounts) < len(parts)):
         return None
     if how == "sum":
-        return math.fsum(amounts)
+        return _added(amounts)
     if how == "root_sum_square":
         return math.hypot(*amounts)
     if how == "reduction":
@@ -168,6 +168,13 @@ def _arithmetic(how: How, parts: tuple[Line, ...], factor: float) -> float | Non
     if needs_all:
         return factor * math.prod(amounts)
     return (max if how == "max" else min)(amounts, default=0.0)
+
+
+def _added(amounts: Iterable[float]) -> float:
+    try:
+        return math.fsum(amounts)
+    except OverflowError:
+        raise NumericalError("Amounts are too large to be added.") from None
 
 
 def _agree(amount: float | None, expected: float | None) -> bool:
@@ -208,6 +215,14 @@ class Credit:
     account_class: str = ""
 
 
+LEVELS = ("clearing", "customer")
+
+
+def _refuse_unknown_level(level: str) -> None:
+    if level not in LEVELS:
+        raise InputError([Problem(f"unknown level {level!r}.", "level", suggestion(level, LEVELS))])
+
+
 @frozen
 class Report:
     """The margin of a portfolio under one regime. Levels never add: totals are per level.
@@ -227,14 +242,17 @@ class Report:
 
     def gross(self, level: str = "clearing") -> float:
         """Return the requirements of one level before credit, USD."""
+        _refuse_unknown_level(level)
         return math.fsum(r.line.value for r in self.requirements if r.level == level)
 
     def credit(self, level: str = "clearing") -> float:
         """Return the credits of one level, USD, never positive."""
+        _refuse_unknown_level(level)
         return math.fsum(c.line.value for c in self.credits if c.level == level)
 
     def total(self, level: str = "clearing") -> float:
         """Return requirements less credits of one level, USD."""
+        _refuse_unknown_level(level)
         return math.fsum(entry.line.value for entry in self.entries if entry.level == level)
 
     @property
@@ -246,10 +264,11 @@ class Report:
     def levels(self) -> tuple[str, ...]:
         """The levels that occur, clearing first."""
         found = {requirement.level for requirement in self.requirements}
-        return tuple(level for level in ("clearing", "customer") if level in found) or ("clearing",)
+        return tuple(level for level in LEVELS if level in found) or LEVELS[:1]
 
     def line(self, level: str = "clearing") -> Line:
         """Return the whole calculation of one level as a tree: owners, pots, requirements and credits."""
+        _refuse_unknown_level(level)
         entries = [entry for entry in self.entries if entry.level == level]
         note = "" if self.status == "in_force" else f"{self.status}: no such rule is in force"
         owners = [

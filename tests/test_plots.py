@@ -7,30 +7,43 @@ import re
 import sys
 from datetime import date
 from functools import cache
+from html import unescape
+from itertools import combinations
+from math import isclose, nan
 from pathlib import Path
 
 import pytest
 from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from crossmargin import plots, samples
 from crossmargin.accounts import InsolvencyRegime
+from crossmargin.analysis.attribution import Attribution
+from crossmargin.analysis.protection import Frontier, Point
 from crossmargin.collateral import CollateralReport
 from crossmargin.errors import InputError
 from crossmargin.margin import collateral_report, margin
 from crossmargin.regimes import CROSS_MARGIN
+from crossmargin.results import Comparison, Credit, Line, Report, Requirement, not_modelled, total
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "explanation" / "where_does_my_dollar_sit.md"
-PICTURE = PAGE.parent / "images" / "where_the_dollar_sits.svg"
+PAGES = ROOT / "docs" / "explanation"
+PAGE = PAGES / "where_does_my_dollar_sit.md"
+PICTURE = PAGES / "images" / "where_the_dollar_sits.svg"
+SHOWN = {
+    PICTURE.name: PAGE.name,
+    "what_regimes_ask_for.svg": "why_figures_differ.md",
+    "from_silos_to_programmes.svg": "why_figures_differ.md",
+    "savings_against_loss.svg": "who_is_protected.md",
+}
 OKABE_ITO = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"}
 installed = importlib.util.find_spec("matplotlib") is not None
 needs_matplotlib = pytest.mark.skipif(not installed, reason="matplotlib, the extra `plots`, is not installed")
 
 
-@cache
 def report() -> CollateralReport:
-    portfolio, market = samples.group()
-    return collateral_report(portfolio, market, margin(portfolio, market, CROSS_MARGIN))
+    return tool().collateral()
 
 
 def said(found: CollateralReport) -> tuple[set[str], set[str]]:
@@ -150,27 +163,298 @@ def test_without_matplotlib_one_line_says_what_to_install(monkeypatch):
     assert len(caught.value.problems) == 1
 
 
-# ------------------------------------------------------------------------------------------------- the page's picture
+# ------------------------------------------------------------------------------------------------------- the regimes
 
 
-def test_the_picture_of_the_page_shows_the_sample_as_it_is_today():
-    """Written by `tools/collateral_picture.py`: its words and figures are those of the report."""
-    words = re.findall(r"<text[^>]*>([^<]*)</text>", PICTURE.read_text(encoding="utf-8"))
-    places, behind = said(report())
-    assert {word for word in words if " · " in word} == places
-    assert {word for word in words if " for " in word and word[0].isdigit()} == behind
-    assert f"({PICTURE.parent.name}/{PICTURE.name})" in PAGE.read_text(encoding="utf-8")
+def asks(name: str, amounts: dict[str, float | None], status: str = "in_force", level: str = "clearing") -> Report:
+    lines = {
+        pot: not_modelled(pot, "not looked at") if amount is None else Line(pot, amount)
+        for pot, amount in amounts.items()
+    }
+    requirements = [Requirement("pool", "A", pot, level, "rule", (), line) for pot, line in lines.items()]
+    return Report(name, name, status, date(2026, 6, 30), requirements=tuple(requirements))
+
+
+def rows_of(axis) -> list[str]:
+    return [label.get_text() for label in axis.get_yticklabels()]
+
+
+def keys(figure) -> list[str]:
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
 
 
 @needs_matplotlib
-def test_the_tool_draws_the_same_picture_twice(tmp_path):
-    spec = importlib.util.spec_from_file_location("collateral_picture", ROOT / "tools" / "collateral_picture.py")
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
-    assert tool.PICTURE == PICTURE
-    for name in ("one.svg", "two.svg"):
-        tool.write(tmp_path / name)
-    assert (tmp_path / "one.svg").read_bytes() == (tmp_path / "two.svg").read_bytes()
+def test_no_regime_is_an_empty_picture():
+    figure = plots.regimes(Comparison(()))
+    assert figure.get_suptitle() == "No regime was compared."
+    assert not [bar for axis in figure.axes for bar in axis.patches]
+
+
+@needs_matplotlib
+def test_one_regime_is_one_bar_made_of_its_pots():
+    [axis] = plots.regimes(Comparison((asks("siloed", {"FICC": 2e6, "CME": 1e6}),))).axes
+    assert [bar.get_width() for bar in axis.patches] == [2.0, 1.0]
+    assert (rows_of(axis), texts(axis), axis.get_xlabel()) == (["siloed"], ["3.00"], "USD million")
+
+
+@needs_matplotlib
+def test_pots_lie_in_one_order_and_credit_comes_off():
+    credit = Credit("both", "pool", "A", "CME", Line("credit", -4e5))
+    first, second = asks("siloed", {"FICC": 2e6, "CME": 1e6}), asks("today", {"CME": 1e6, "FICC": 2e6})
+    figure = plots.regimes(Comparison((first, evolve(second, credits=(credit,)))))
+    assert [bar.get_width() for bar in figure.axes[0].patches] == pytest.approx([2.0, 1.0, 2.0, 0.6])
+    assert texts(figure.axes[0]) == ["3.00", "2.60"]
+    assert keys(figure) == ["FICC", "CME"]
+
+
+@needs_matplotlib
+def test_a_proposed_regime_says_so_beside_its_bar_and_in_the_title():
+    siloed, proposed = asks("siloed", {"FICC": 2.0}), asks("harmonized", {"common pool": 1.0}, "proposed")
+    figure = plots.regimes(Comparison((siloed, proposed)))
+    assert rows_of(figure.axes[0]) == ["siloed", "harmonized (proposed)"]
+    assert "2026-06-30 (in force unless marked proposed: no such rule is in force)" in figure.get_suptitle()
+    assert "2026-06-30 (in force)" in plots.regimes(Comparison((siloed,))).get_suptitle()
+    assert "2026-06-30 (proposed: no such rule is in force)" in plots.regimes(Comparison((proposed,))).get_suptitle()
+
+
+@needs_matplotlib
+def test_what_is_not_modelled_is_never_a_silent_zero():
+    some, none = asks("siloed", {"FICC": 5.0, "OCC": None}), asks("today", {"OCC": None})
+    figure = plots.regimes(Comparison((some, none)))
+    assert texts(figure.axes[0]) == ["5.00*", "?"]
+    assert keys(figure) == ["FICC", "OCC: not modelled"]
+
+
+@needs_matplotlib
+def test_a_pot_below_zero_lies_to_the_left():
+    [axis] = plots.regimes(Comparison((asks("siloed", {"FICC": 3.0, "CME": -1.0}),))).axes
+    assert [sorted((bar.get_x(), bar.get_x() + bar.get_width())) for bar in axis.patches] == [[0.0, 3.0], [-1.0, 0.0]]
+    assert texts(axis) == ["2.00"]
+    assert axis.get_xlim()[0] < -1.0
+
+
+@needs_matplotlib
+def test_every_level_has_its_panel_and_many_pots_have_looks_of_their_own():
+    many = {f"pot {number}": 1.0 for number in range(30)}
+    both = asks("siloed", many)
+    customer = asks("siloed", {"NORTHGATE": 1.0}, level="customer").requirements
+    figure = plots.regimes(Comparison((evolve(both, requirements=both.requirements + customer),)))
+    assert [axis.get_title(loc="left") for axis in figure.axes] == [
+        "Owed to clearing houses",
+        "Owed to the carrying firm by its customers",
+    ]
+    looks = {(patch.get_facecolor(), patch.get_hatch()) for patch in figure.legends[0].get_patches()}
+    assert len(looks) == 31
+
+
+# ----------------------------------------------------------------------------------------------------- the waterfall
+
+
+def steps(start: float, *effects: float, status: str = "in_force", notes: tuple[str, ...] = ()) -> Attribution:
+    parts = [Line("siloed total", start), *(Line(f"step {number}", each) for number, each in enumerate(effects))]
+    line = total("other total", parts)
+    return Attribution("siloed", "other", "clearing", status, line, (), (), (), (), notes=notes)
+
+
+@needs_matplotlib
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.floats(-1e9, 1e9).map(lambda each: round(each, 2)), min_size=1, max_size=5))
+def test_every_step_starts_where_the_last_one_ended_and_all_lead_to_the_total(amounts):
+    found = steps(*amounts)
+    [axis] = plots.waterfall(found).axes
+    scale = {"USD billion": 1e9, "USD million": 1e6, "USD thousand": 1e3, "USD": 1.0}[axis.get_xlabel()]
+    level = 0.0
+    bars = {round(bar.get_y() + bar.get_height() / 2): bar for bar in axis.patches}
+    for place, part in enumerate(found.line.parts):
+        if place in bars:
+            assert bars[place].get_x() * scale == pytest.approx(level, abs=1e-3)
+            assert bars[place].get_width() * scale == pytest.approx(part.value, abs=1e-3)
+        level += part.value
+    assert level == pytest.approx(found.line.value, abs=1e-3)
+    assert [float(text.replace(",", "")) for text in texts(axis)] == pytest.approx(
+        [*amounts, found.line.value], abs=0.01
+    )
+
+
+@needs_matplotlib
+def test_steps_down_and_up_are_told_apart_without_colour():
+    figure = plots.waterfall(steps(100.0, -130.0, 20.0, 0.0))
+    [axis] = figure.axes
+    assert texts(axis) == ["100.00", "-130.00", "+20.00", "0.00", "-10.00"]
+    drawn = [bar.get_hatch() for bar in axis.patches]
+    assert drawn == [None, None, "////", None], "a total starts at 0 and only what raises is hatched"
+    assert axis.get_xlim()[0] < -30.0
+    assert keys(figure) == ["asked for", "asks for less", "asks for more"]
+
+
+@needs_matplotlib
+def test_a_waterfall_says_its_day_its_status_and_what_to_beware_of():
+    figure = plots.waterfall(steps(1.0, -1.0, status="proposed", notes=("look out",)), as_of=date(2026, 6, 30))
+    assert "2026-06-30 (proposed: no such rule is in force)" in figure.get_suptitle()
+    assert figure.axes[0].get_xlabel() == "USD\nlook out"
+    assert "(in force)" in plots.waterfall(steps(1.0)).get_suptitle()
+
+
+# ------------------------------------------------------------------------------------------------------ the frontier
+
+
+def points(*places: tuple[float, float], efficient: bool = True, status: str = "in_force") -> list[Point]:
+    named = enumerate(places)
+    return [Point(f"switch {number}", "r", status, 0.0, *place, efficient) for number, place in named]
+
+
+def names_on(figure) -> list:
+    return [text for text in figure.axes[0].texts if text.get_text()]
+
+
+@needs_matplotlib
+def test_a_frontier_of_one_point_and_of_none():
+    figure = plots.frontier(Frontier("stress", "leg", "worst", points((0.0, 5.0))), as_of=date(2026, 6, 30))
+    assert [text.get_text() for text in names_on(figure)] == ["switch 0"]
+    assert "2026-06-30: leg default, stress scenarios\nRegimes in force;" in figure.get_suptitle()
+    assert names_on(plots.frontier(Frontier("stress", "leg", "worst", ()))) == []
+
+
+@needs_matplotlib
+def test_only_points_that_no_other_beats_are_joined():
+    best, beaten = points((2e3, 4e3), (0.0, 1e3)), evolve(points((1e3, 5e3), efficient=False)[0], name="beaten")
+    figure = plots.frontier(Frontier("stress", "leg", "worst", [*best, beaten]))
+    joined, *marks = figure.axes[0].lines
+    assert list(zip(*joined.get_data(), strict=True)) == [(0.0, 1.0), (2.0, 4.0)]
+    assert [mark.get_markerfacecolor() for mark in marks] == [plots.BLUE, plots.BLUE, "white"]
+    assert keys(figure) == ["no other saves as much and leaves less uncovered", "another does"]
+
+
+@needs_matplotlib
+def test_a_proposed_switch_says_so_and_has_a_shape_of_its_own():
+    proposed = evolve(points((1.0, 1.0), status="proposed")[0], name="harmonized")
+    figure = plots.frontier(Frontier("stress", "leg", "worst", [*points((0.0, 0.0)), proposed]))
+    assert [text.get_text() for text in names_on(figure)] == ["switch 0", "harmonized (proposed)"]
+    assert [mark.get_marker() for mark in figure.axes[0].lines[1:]] == ["o", "D"]
+    assert "in force unless marked proposed: no such rule is in force" in figure.get_suptitle()
+
+
+@needs_matplotlib
+def test_a_dollar_in_a_name_is_a_dollar(tmp_path):
+    [point] = points((0.0, 0.0))
+    named = evolve(point, name=r"cap $\unknown$")
+    plots.frontier(Frontier("stress", "leg", "worst", [named])).savefig(tmp_path / "frontier.svg")
+    plots.regimes(Comparison((asks("$x$", {r"$\frac$": 1.0}),))).savefig(tmp_path / "regimes.png")
+
+
+@needs_matplotlib
+def test_points_in_one_place_share_one_label():
+    figure = plots.frontier(Frontier("stress", "leg", "worst", points((1.0, 1.0), (1.0, 1.0), (2.0, 3.0))))
+    assert [text.get_text() for text in names_on(figure)] == ["switch 0, switch 1", "switch 2"]
+
+
+@needs_matplotlib
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.tuples(st.floats(-1e6, 1e6), st.floats(0.0, 1e6)), min_size=2, max_size=12, unique=True))
+def test_labels_never_overlap(places):
+    figure = plots.frontier(Frontier("stress", "leg", "worst", points(*places, efficient=False)))
+    renderer = figure.canvas.get_renderer()
+    boxes = [text.get_window_extent(renderer) for text in names_on(figure)]
+    assert not [pair for pair in combinations(boxes, 2) if pair[0].overlaps(pair[1])]
+
+
+@needs_matplotlib
+def test_a_point_that_is_not_finite_is_refused_with_all_others():
+    with pytest.raises(InputError, match="not finite") as caught:
+        plots.frontier(Frontier("stress", "leg", "worst", points((nan, 1.0), (1.0, float("inf")))))
+    assert len(caught.value.problems) == 2
+
+
+# ------------------------------------------------------------------------------------------------- the pages' pictures
+
+
+def test_the_picture_of_the_page_shows_the_sample_as_it_is_today():
+    """Written by `tools/pictures.py`: its words and figures are those of the report."""
+    drawn = words(PICTURE.name)
+    places, behind = said(report())
+    assert {word for word in drawn if " · " in word} == places
+    assert {word for word in drawn if " for " in word and word[0].isdigit()} == behind
+
+
+@cache
+def tool():
+    spec = importlib.util.spec_from_file_location("pictures", ROOT / "tools" / "pictures.py")
+    found = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(found)
+    return found
+
+
+def words(name: str) -> list[str]:
+    """Return what a committed picture says."""
+    said = (PICTURE.parent / name).read_text(encoding="utf-8")
+    return [unescape(word) for word in re.findall(r"<text[^>]*>([^<]*)</text>", said)]
+
+
+def test_the_picture_of_regimes_shows_the_sample_as_it_is_today():
+    compared, said = tool().compared(), words("what_regimes_ask_for.svg")
+    for level in ("clearing", "customer"):
+        assert {f"{each / 1e6:,.2f}*" for each in compared.totals(level).values()} <= set(said)
+    named = [each.regime + (" (proposed)" if each.status == "proposed" else "") for each in compared.reports]
+    assert [word for word in said if word in named] == named * 2
+    pots = {entry.pot for each in compared.reports for entry in each.requirements if entry.line.value}
+    assert pots | {"OCC: not modelled"} <= set(said)
+    assert any(str(compared.reports[0].as_of) in word and "no such rule is in force" in word for word in said)
+
+
+def test_the_waterfall_of_the_page_shows_the_steps_as_they_are_today():
+    bridge, said = tool().bridge(), words("from_silos_to_programmes.svg")
+    lines = [*bridge.line.parts, bridge.line]
+    assert [word for word in said if word in {line.name for line in lines}] == [line.name for line in lines]
+    printed = [float(word.replace(",", "")) for word in said if re.fullmatch(r"[+-]?[\d,]+\.\d\d", word)]
+    assert printed == [round(line.value, 2) for line in lines]
+    assert isclose(sum(printed[:-1]), printed[-1], abs_tol=0.03)
+    assert set(bridge.notes) <= set(said)
+    assert any("2026-06-30 (in force)" in word for word in said)
+
+
+def test_the_frontier_of_the_page_shows_the_points_as_they_are_today():
+    found, said = tool().caps(), words("savings_against_loss.svg")
+    assert [word for word in said if word in {each.name for each in found.points}] == [
+        each.name for each in found.points
+    ]
+    marks = marks_of(PICTURE.parent / "savings_against_loss.svg")
+    assert len(marks) == len(found.points) == len(found.efficient)
+    for drawn, asked in zip(zip(*marks, strict=True), ("saving", "residual"), strict=True):
+        amounts = [getattr(each, asked) for each in found.points]
+        assert shares(drawn) == pytest.approx(shares(amounts), abs=1e-4)
+    assert any("2026-06-30: leg default, historical scenarios" in word for word in said)
+
+
+def marks_of(path: Path) -> list[tuple[float, float]]:
+    """Return where the joined line of a frontier has its corners, right and up."""
+    line = re.search(r'<path d="([^"]*)"[^>]*stroke: #0072b2; stroke-width: 1.2', path.read_text(encoding="utf-8"))
+    corners = re.findall(r"[ML] ([\d.]+) ([\d.]+)", line.group(1))
+    return [(float(x), -float(y)) for x, y in corners]
+
+
+def shares(amounts) -> list[float]:
+    """Return how far each amount lies from the first to the last."""
+    first, *_, last = amounts
+    return [(each - first) / (last - first) for each in amounts]
+
+
+@pytest.mark.parametrize("name", SHOWN)
+def test_every_picture_stands_on_its_page_with_words_for_those_who_cannot_see_it(name):
+    [said] = re.findall(
+        rf"!\[([^\]]*)\]\(images/{re.escape(name)}\)", (PAGES / SHOWN[name]).read_text(encoding="utf-8")
+    )
+    assert len(said.split()) > 8
+    assert set(tool().PICTURES) == set(SHOWN)
+
+
+@needs_matplotlib
+@pytest.mark.parametrize("name", SHOWN)
+def test_the_tool_draws_the_same_picture_twice(name, tmp_path):
+    assert PICTURE.parent == tool().IMAGES
+    for folder in (tmp_path / "one", tmp_path / "two"):
+        folder.mkdir()
+        tool().write(name, folder)
+    assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
 def test_what_the_page_says_in_words_is_so():

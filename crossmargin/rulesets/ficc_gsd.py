@@ -150,10 +150,17 @@ def _by_sensitivities(held: list[Position], inputs: Inputs, spec: ScenarioSpec) 
     if not held:
         return np.zeros(0)
     drawn = inputs.pnl[spec].scenarios
-    products = sorted({position.product for position in held}, key=lambda product: product.symbol)
-    quantities = [math.fsum(each.quantity for each in held if each.product == product) for product in products]
-    sensitivities = key_rates(products, inputs.market, drawn.tenors).pooled(quantities)
-    return sensitivity_pnl(*sensitivities, drawn.shifts.T / BASIS_POINT)
+    quantities: dict[Product, list[float]] = {}
+    for position in sorted(held, key=lambda position: position.product.symbol):
+        quantities.setdefault(position.product, []).append(position.quantity)
+    known: dict[Product, tuple[FloatArray, FloatArray]] = inputs.once(("key rates", spec), dict)
+    missing = [product for product in quantities if product not in known]
+    if missing:
+        found = key_rates(missing, inputs.market, drawn.tenors)
+        known |= dict(zip(missing, zip(found.kr01, found.convexity, strict=True), strict=True))
+    net = np.array([math.fsum(each) for each in quantities.values()])
+    kr01, convexity = (net @ np.vstack(rows) for rows in zip(*(known[each] for each in quantities), strict=True))
+    return sensitivity_pnl(kr01, convexity, drawn.shifts.T / BASIS_POINT)
 
 
 def _haircuts(positions: list[Position], inputs: Inputs, p: Reader) -> Line:

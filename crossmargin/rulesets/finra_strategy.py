@@ -179,7 +179,7 @@ def requirement(pool: Pool, inputs: Inputs, p: Reader) -> Line:
     lacking = {position.id: _lacks(position.product, quotes) for position in pool.positions}
     held = [position for position in pool.positions if not lacking[position.id]]
     on_margin = [position for position in held if not inputs.portfolio.account_of(position).cash]
-    for_cash = [position for position in held if position not in on_margin]
+    for_cash = [position for position in held if inputs.portfolio.account_of(position).cash]
     books = books_of(on_margin, quotes, funds_cover_calls=p.fund_covers_index_calls)
     reads = p.taken()
     paid = [_timed(_in_cash(each), p) for each in books_of(for_cash, quotes, funds_cover_calls=False)]

@@ -19,7 +19,7 @@ from crossmargin.accounts import AccountClass
 from crossmargin.errors import Problems, suggestion
 from crossmargin.methodology import Inputs, unmodelled
 from crossmargin.parameters import Reader
-from crossmargin.portfolio import Pool
+from crossmargin.portfolio import Pool, Portfolio
 from crossmargin.results import Line, Requirement, largest, not_modelled, scaled, total
 from crossmargin.scenarios import ScenarioSpec
 
@@ -152,7 +152,9 @@ def overlay(line: Line, terms: Iterable[HouseTerms], *, owner: str = "", specula
     return largest("house minimum or more", [asked, Line("house minimum", minimum)]) if minimum else asked
 
 
-def on_top(requirements: Iterable[Requirement], p: Reader) -> tuple[Requirement, ...]:
+def on_top(
+    requirements: Iterable[Requirement], p: Reader, *, portfolio: Portfolio | None = None
+) -> tuple[Requirement, ...]:
     """Return what house terms add to what every customer account owes under the rules; nothing without terms.
 
     An account is all that one owner holds at one firm in one segregation class: multiplier, add-on and minimum meet its
@@ -165,6 +167,8 @@ def on_top(requirements: Iterable[Requirement], p: Reader) -> tuple[Requirement,
         Of any level; those of the clearing level, and the house's own, are passed over.
     p : Reader
         Of this rule-set.
+    portfolio : Portfolio, optional
+        Terms that name a firm, an owner or a hedger which is not in it are refused.
 
     Raises
     ------
@@ -172,6 +176,8 @@ def on_top(requirements: Iterable[Requirement], p: Reader) -> tuple[Requirement,
         Terms that are none.
     """
     terms, reads = house_terms(p.terms), p.taken()
+    if portfolio is not None:
+        _refuse_unknown(terms, portfolio)
     accounts: dict[tuple[str, str, str], list[Requirement]] = {}
     for each in requirements if terms else ():
         if each.level == "customer" and each.account_class != AccountClass.PROPRIETARY:
@@ -195,6 +201,19 @@ def scenarios(_p: Reader) -> tuple[ScenarioSpec, ...]:
 def requirement(pool: Pool, _inputs: Inputs, _p: Reader) -> Line:
     """Return the pool's positions, each as not modelled: house terms raise what another rule-set asks."""
     return total("house_overlay requirement", unmodelled(pool.positions, "house terms are no methodology of their own"))
+
+
+def _refuse_unknown(terms: Iterable[HouseTerms], portfolio: Portfolio) -> None:
+    """Raise every firm and owner that terms name and the portfolio does not know: such terms would bind nobody."""
+    problems = Problems()
+    for each in terms:
+        where = f"house terms of {each.firm or 'every firm'}"
+        if each.firm and each.firm not in portfolio.firm_ids:
+            problems.add(f"unknown firm {each.firm!r}.", where=where, fix=suggestion(each.firm, portfolio.firm_ids))
+        for id in dict.fromkeys((*each.owners, *each.hedgers)):
+            if id not in portfolio.owners:
+                problems.add(f"unknown owner {id!r}.", where=where, fix=suggestion(id, portfolio.owners))
+    problems.raise_if_any()
 
 
 def _is_number(value: object) -> bool:

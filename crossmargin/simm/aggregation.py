@@ -13,8 +13,10 @@ from attrs import evolve, frozen
 from numpy.typing import NDArray
 
 from crossmargin.columns import FloatArray
+from crossmargin.errors import NumericalError
 from crossmargin.simm.sensitivities import IntArray
 
+_TOO_LARGE = "Sensitivities are too large to be squared."
 Margins: TypeAlias = tuple[FloatArray, FloatArray]  # margin K and sum of weighted sensitivities, each [n_buckets]
 
 
@@ -98,7 +100,7 @@ def nested_margins(weighted: FloatArray, concentration: FloatArray, bucket: IntA
     if excess.any():
         inside = excess * pair_sums(weighted, concentration, group, correlation.n_groups)
         squares = squares + sums_of(home, inside, n_buckets)
-    return np.sqrt(np.maximum(squares, 0.0)), sums_of(bucket, weighted, n_buckets)
+    return _roots(squares), sums_of(bucket, weighted, n_buckets)
 
 
 @frozen(eq=False)
@@ -149,7 +151,14 @@ def rate_margins(
     squares = correlation.sub_curve * _forms(joint, correlation.tenor) + (1.0 - correlation.sub_curve) * apart
     squares += inflation * (inflation + 2.0 * correlation.inflation * rates)
     squares += basis * (basis + 2.0 * correlation.basis * (rates + inflation))
-    return np.sqrt(np.maximum(squares, 0.0)), rates + inflation + basis
+    return _roots(squares), rates + inflation + basis
+
+
+def _roots(squares: FloatArray) -> FloatArray:
+    """Return square roots, 0 below zero, which only rounding reaches."""
+    if not np.isfinite(squares).all():
+        raise NumericalError(_TOO_LARGE)
+    return np.sqrt(np.maximum(squares, 0.0))
 
 
 def _forms(rows: FloatArray, matrix: FloatArray) -> FloatArray:
@@ -183,6 +192,8 @@ def across(margins: Margins, correlation: FloatArray | float, concentration: Flo
         others = correlation @ held - np.diag(correlation) * held
     parts: FloatArray = margin * margin + held * others
     total = parts.sum()
+    if not np.isfinite(total):
+        raise NumericalError(_TOO_LARGE)
     return parts / np.sqrt(total) if total > 0.0 else np.zeros_like(parts)
 
 

@@ -1,0 +1,162 @@
+"""Statements in CSV: one or more tables under headers that are known, with titles, sections and totals between them.
+
+`items_of(text, name)` finds the tables by their headers and hands every row to the reader of its table. A format is a
+`Sheet`: its columns as data and one function from a row to what the row says. Nothing here knows a broker.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from functools import cached_property
+from io import StringIO
+from typing import TypeAlias
+
+from attrs import field, frozen
+
+from crossmargin.errors import InputError, Problem
+from crossmargin.io.brokers.statement import Aside, Item
+
+_DELIMITERS = (",", ";", "\t")
+_ALMOST = 0.6  # of the columns needed: a header with as many is one with a mistake in it
+
+
+@frozen
+class SheetRow:
+    """A row of a table: its cells by field, its place, the `sections` opened above it, the last one last."""
+
+    place: str
+    cells: tuple[str, ...]
+    values: Mapping[str, str]
+    sections: tuple[str, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The row as it reads."""
+        return ", ".join(cell for cell in self.cells if cell)
+
+    def get(self, name: str) -> str:
+        """Return the cell of a field, "" where the table has none."""
+        return self.values.get(name, "")
+
+
+ReadRow: TypeAlias = Callable[[SheetRow], Item]
+
+
+@frozen
+class Sheet:
+    """A table as one source writes it.
+
+    `columns` gives the names that each field may have in the header, `needed` the fields without which it is another
+    table, `foreign` the names with which it is one too. `section_of` returns the section that a row opens, "" for none.
+    """
+
+    name: str
+    columns: Mapping[str, Sequence[str]]
+    needed: tuple[str, ...]
+    read: ReadRow = field(repr=False)
+    foreign: frozenset[str] = frozenset()
+    section_of: Callable[[Sequence[str]], str] = field(default=lambda _: "", repr=False)
+
+    def places(self, header: Sequence[str]) -> dict[str, int]:
+        """Return the place of each field in a header."""
+        there = {_plain(name): place for place, name in reversed(list(enumerate(header)))}
+        found = {}
+        for known, names in self.columns.items():
+            place = next((there[_plain(name)] for name in names if _plain(name) in there), None)
+            if place is not None:
+                found[known] = place
+        return found
+
+    @cached_property
+    def _names(self) -> tuple[frozenset[str], ...]:
+        return tuple(frozenset(map(_plain, self.columns[field])) for field in self.needed)
+
+    def heads(self, names: frozenset[str]) -> bool:
+        """Whether the cells of a row, as `_plain` writes them, are the header of this table."""
+        return all(map(names.intersection, self._names)) and self.foreign.isdisjoint(names)
+
+
+def items_of(text: str, name: str, sheets: Sequence[Sheet]) -> tuple[str, list[Item]]:
+    """Return the name of the first table found and what every row that is not blank says.
+
+    Raises
+    ------
+    InputError
+        The text is no CSV, or no row of it is a header that is known.
+    """
+    for delimiter in _DELIMITERS:
+        try:
+            lines = _lines(text, name, delimiter)
+        except InputError:
+            continue  # quotation marks make no sense with this one; the last line below says so of commas
+        if first := next((sheet for _, row in lines if (sheet := _sheet_of(row, sheets))), None):
+            return first.name, list(_items(lines, name, sheets))
+    raise _no_header(_lines(text, name, ","), name, sheets)
+
+
+def _items(lines: Iterable[tuple[int, list[str]]], name: str, sheets: Sequence[Sheet]) -> Iterator[Item]:
+    sheet: Sheet | None = None
+    places: dict[str, int] = {}
+    sections: tuple[str, ...] = ()
+    for line, cells in lines:
+        place, text = f"{name} row {line}", ", ".join(cell for cell in cells if cell)
+        if not text:
+            continue
+        if headed := _sheet_of(cells, sheets):
+            sheet, places, sections = headed, headed.places(cells), ()
+            yield Aside(place, text, f"The header of a table ({sheet.name}).")
+        elif sheet is None:
+            yield Aside(place, text, "Stands before the table.")
+        elif opened := sheet.section_of(cells):
+            sections = (*sections, opened)
+            yield Aside(place, text, "Opens a section.")
+        else:
+            values = {field: cells[at] for field, at in places.items() if at < len(cells)}
+            yield sheet.read(SheetRow(place, tuple(cells), values, sections))
+
+
+def _lines(text: str, name: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        return [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except csv.Error as error:
+        fix = "Export it again, or mend the quotation marks."
+        raise InputError([Problem(f"is no readable CSV: {error}.", f"{name} row {reader.line_num}", fix)]) from error
+
+
+def _sheet_of(row: Sequence[str], sheets: Iterable[Sheet]) -> Sheet | None:
+    names = frozenset(map(_plain, row))
+    return next((sheet for sheet in sheets if sheet.heads(names)), None)
+
+
+def _no_header(lines: Iterable[tuple[int, list[str]]], name: str, sheets: Sequence[Sheet]) -> InputError:
+    """Return the error for a file without a known header, with the nearest one and what it lacks."""
+    share, line, sheet, row = max(
+        (
+            (len(set(sheet.needed) & sheet.places(row).keys()) / len(sheet.needed), -line, sheet, row)
+            for line, row in lines
+            for sheet in sheets
+        ),
+        key=lambda each: each[:2],
+        default=(0.0, 0, None, []),
+    )
+    if sheet is None or share < _ALMOST:
+        known = ", ".join(sheet.name for sheet in sheets)
+        fix = f"Known tables: {known}. Any table with the columns symbol and quantity is read too."
+        return InputError([Problem("has no header that is known.", name, fix)])
+    where, problems = f"{name} row {-line}", []
+    if share == 1.0:  # and it is no header of that table all the same
+        fix = "Export the positions; trades are not added up."
+        return InputError([Problem("is the header of a list of trades, not of positions.", where, fix)])
+    for lacks in sorted(set(sheet.needed) - sheet.places(row).keys()):
+        column = sheet.columns[lacks][0]
+        near = get_close_matches(column, [cell for cell in row if cell], n=1, cutoff=0.5)
+        fix = f"Did you mean it by {near[0]!r}? Rename that column." if near else "Export the table with it."
+        problems.append(Problem(f"the column {column!r} of the table {sheet.name} is missing.", where, fix))
+    return InputError(problems)
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum() or letter in "#$%/")

@@ -1,0 +1,47 @@
+"""A table of one's own: the columns symbol and quantity, and any of account, price, value, currency, description, kind.
+
+`SHEETS` reads it from CSV, `holding` from named values; `frames` uses the second.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from crossmargin.errors import suggestion
+from crossmargin.io.brokers.sheets import Sheet, SheetRow
+from crossmargin.io.brokers.statement import Holding, Item, Unread
+from crossmargin.products import PRODUCT_KINDS
+
+COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "symbol": ("symbol", "ticker", "instrument", "cusip", "isin"),
+        "quantity": ("quantity", "qty", "position", "shares", "contracts", "face"),
+        "account": ("account", "account id", "account number"),
+        "description": ("description", "name"),
+        "price": ("price", "last price", "mark price"),
+        "value": ("value", "market value"),
+        "currency": ("currency", "ccy"),
+        "side": ("side", "long/short", "buy/sell"),
+        "multiplier": ("multiplier", "contract size"),
+        "hint": ("kind", "product"),
+    }
+)
+NEEDED = ("symbol", "quantity")
+
+
+def holding(place: str, text: str, values: Mapping[str, str]) -> Item:
+    """Return the holding in a row whose values are named like `COLUMNS`."""
+    if (kind := values.get("hint", "")) and kind not in (known := {*PRODUCT_KINDS, "treasury"}):
+        return Unread(place, text, f"The kind {kind!r} is unknown. {suggestion(kind, known)}")
+    given: dict[str, Any] = {name: values.get(name, "") for name in COLUMNS}
+    return Holding(place, text, **given)
+
+
+def _read(row: SheetRow) -> Item:
+    return holding(row.place, row.text, row.values)
+
+
+_OF_TRADES = ("action", "tradedate", "transactiontype", "tradeid", "orderid", "rundate", "settlementdate")
+SHEETS = (Sheet("table of positions", COLUMNS, NEEDED, _read, frozenset(_OF_TRADES)),)
