@@ -85,10 +85,10 @@ def test_sweeping_in_blocks_gives_the_same_bits_as_whole_accounts(single, k, mon
     tails, held, store = Tails(POOLS, (0,) * 5, (var_and_es(k),)), holdings(columns, shape), store_of(matrices)
     store = store_of(matrices, single=single)
     whole = pool_tails(store, held, tails)
-    monkeypatch.setattr(pooled, "SWEPT_BYTES", 0)
-    monkeypatch.setattr(pooled, "SWEPT_POOLS", 9)
+    monkeypatch.setattr(many_pools, "SWEPT_BYTES", 0)
+    monkeypatch.setattr(many_pools, "SWEPT_POOLS", 9)
     for threads, lists in ((1, 2**18), (2, 2**18), (3, 25)):
-        monkeypatch.setattr(pooled, "LISTS", lists)
+        monkeypatch.setattr(many_pools, "LISTS", lists)
         assert (pool_tails(store, held, tails, threads=threads) == whole).all()
 
 
@@ -96,9 +96,9 @@ def test_lists_that_do_not_tell_are_done_again(monkeypatch):
     matrices, columns, shape = made_up(7, scenarios=(1250,))
     tails, held, store = Tails(POOLS, (0,) * 5, (var_and_es(13),)), holdings(columns, shape), store_of(matrices)
     whole, seen = pool_tails(store, held, tails), []
-    monkeypatch.setattr(pooled, "SWEPT_BYTES", 0)
-    monkeypatch.setattr(pooled, "SWEPT_POOLS", 9)
-    monkeypatch.setattr(pooled, "_safe_rank", lambda _: 1)
+    monkeypatch.setattr(many_pools, "SWEPT_BYTES", 0)
+    monkeypatch.setattr(many_pools, "SWEPT_POOLS", 9)
+    monkeypatch.setattr(many_pools, "_safe_rank", lambda _: 1)
     real = account_kernels.whole_accounts
     monkeypatch.setattr(account_kernels, "whole_accounts", lambda *a: (seen.append(a[-1] - a[-2]), real(*a)))
     assert (pool_tails(store, held, tails) == whole).all()
