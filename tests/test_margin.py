@@ -156,6 +156,16 @@ def test_a_ticker_is_one_thing():
 # -------------------------------------------------------------------------------------------------------- one matrix
 
 
+def test_regimes_may_be_named_once_each():
+    named = compare(book(*basis()), market(), ["siloed", CROSS_MARGIN])
+    assert [report.regime for report in named.reports] == ["siloed", "cross_margin"]
+    assert margin(book(*basis()), market(), "siloed") == named.reports[0]
+    with pytest.raises(InputError, match="siloed stands twice"):
+        compare(book(*basis()), market(), (SILOED, "siloed"))
+    with pytest.raises(InputError, match="unknown regime 'silod'"):
+        margin(book(*basis()), market(), "silod")
+
+
 def test_every_regime_draws_over_one_revaluation(monkeypatch):
     spine, calls = import_module("crossmargin.margin"), []
 

@@ -70,3 +70,11 @@ def test_todays_programmes_are_in_force_and_can_be_joined():
 def test_programmes_name_alike_the_conditions_that_reports_look_for():
     for id in PROGRAMMES:
         assert {"directed", "product_list"} <= {condition.id for condition in rules(id).conditions}
+
+
+def test_a_rule_is_overlaid_once_and_only_rules_are_taken():
+    once = rules("ficc_gsd").with_values(confidence=0.995, because="a study")
+    assert rulebook(once)["ficc_gsd"] == rulebook([once])["ficc_gsd"] == once
+    with pytest.raises(InputError, match="ficc_gsd: is overlaid twice") as raised:
+        rulebook([once, once, "ficc_gsd"])
+    assert len(raised.value.problems) == 2

@@ -169,7 +169,9 @@ def test_totals_are_per_level_and_never_add():
     assert (REPORT.gross(), REPORT.credit(), REPORT.total()) == (210.0, -32.0, 178.0)
     assert (REPORT.gross("customer"), REPORT.credit("customer"), REPORT.total("customer")) == (178.0, 0.0, 178.0)
     assert REPORT.levels == ("clearing", "customer")
-    assert REPORT.total("other") == 0.0
+    for asked in (REPORT.total, REPORT.gross, REPORT.credit, REPORT.line):
+        with pytest.raises(InputError, match=r"unknown level 'custmer'.*'customer'"):
+            asked("custmer")
     assert Report("r", "t", "in_force", AS_OF).levels == ("clearing",)
 
 

@@ -27,8 +27,7 @@ from crossmargin.registry import module
 from crossmargin.results import Credit, Line, Report, Requirement
 from crossmargin.scenarios import ScenarioSpec
 
-Shares: TypeAlias = dict[str, float]
-"""Position -> USD; "" is what no position can be said to cause."""
+Shares: TypeAlias = dict[str, float]  # position -> USD; "" is what no position can be said to cause
 _AGREES = 1e-9
 _NET = "clearing requirement less credit"  # on which a customer's share is reckoned
 

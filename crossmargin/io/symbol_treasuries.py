@@ -1,4 +1,4 @@
-"""Treasuries from the words of a statement: `T 4.5 11/15/33`, `U S T BILL DUE 02/05/19`, `... MTD 2017-04-10`.
+"""Treasuries from the words of a statement, such as `T 4.5 11/15/33` and `U S T BILL DUE 02/05/19`.
 
 Call `treasury_from_text`; `symbols.resolve` does. What kind of security it is comes from the CUSIP before the words,
 since brokers call every Treasury a bond. Nothing here looks a CUSIP up.

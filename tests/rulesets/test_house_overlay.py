@@ -216,3 +216,13 @@ def test_as_the_rule_set_of_a_pool_it_models_nothing():
     line = house_overlay.requirement(drawn, None, RULES.at(AS_OF))
     assert line.partial
     assert house_overlay.scenarios(RULES.at(AS_OF)) == ()
+
+
+def test_terms_that_would_bind_nobody_are_refused():
+    rows = [{"firm": "DUEL", "multiplier": 1.2}, {"owners": ["ALFA"], "speculators": True, "hedgers": ["BETTA"]}]
+    overlaid = RULES.with_values(terms=rows, because="credit policy")
+    with pytest.raises(
+        InputError, match=r"(?s)unknown firm 'DUEL'.*unknown owner 'ALFA'.*unknown owner 'BETTA'"
+    ) as raised:
+        margin(book(*basis()), market(), SILOED, rules=[overlaid])
+    assert len(raised.value.problems) == 3

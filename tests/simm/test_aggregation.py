@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from crossmargin.errors import NumericalError
 from crossmargin.simm.aggregation import Nested, RateCorrelation, across, nested_margins, pair_sums, rate_margins
 
 
@@ -76,3 +77,8 @@ def test_parts_of_buckets_add_up():
     damp = np.array([[0, 0.5, 0.25], [0.5, 0, 0.5], [0.25, 0.5, 0]])
     assert one.sum() == pytest.approx(((margins**2).sum() + 0.3 * held @ damp @ held) ** 0.5)
     assert across((np.zeros(2), np.zeros(2)), 0.3).tolist() == [0, 0]
+
+
+def test_what_cannot_be_squared_is_refused():
+    with np.errstate(over="ignore", invalid="ignore"), pytest.raises(NumericalError, match="too large"):
+        across((np.array([1e200, 1.0]), np.array([1e200, 1.0])), 0.3)
