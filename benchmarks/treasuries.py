@@ -55,7 +55,7 @@ BLOCKS = (64, 128, 256, N_MANY)  # curves in a block of NumPy
 # contract -> years to maturity of its deliverables, and how many there are
 BASKETS = {"ZT": (1.8, 2.0, 8), "ZF": (4.2, 5.2, 12), "ZN": (6.6, 8.0, 16), "TN": (9.5, 10.0, 5)}
 BASKETS |= {"ZB": (15.3, 24.8, 100), "UB": (25.2, 29.9, 108)}
-RUNS = 15
+RUNS = 60
 # What holds with AVX2 too.
 PROMISED_NUMPY, PROMISED_SUMS, PROMISED_NETTED, PROMISED_SERIES, PROMISED_MANY = 6.0, 4.5, 11.0, 6.0, 600.0
 
