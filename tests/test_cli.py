@@ -15,7 +15,8 @@ import pytest
 from attrs import evolve
 
 from crossmargin import __version__, samples
-from crossmargin.cli import _condition_lines, main
+from crossmargin.cli import main
+from crossmargin.cli.rules import _condition_lines
 from crossmargin.products.calendars import is_business_day
 from crossmargin.registry import FOLDERS, rules
 from crossmargin.results import Comparison

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin.accounts import AccountClass, Agreement, ClearingHouse, Registration
-from crossmargin.cli import CLOSING
+from crossmargin.cli.book import CLOSING
 from crossmargin.margin import compare, margin
 from crossmargin.market import History, Market
 from crossmargin.portfolio import Portfolio, Position
