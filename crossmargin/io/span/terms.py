@@ -192,6 +192,9 @@ def _by_commodity(
                 lost += 1
         if lost:
             notes.append(f"{lost} records of {family} name a combined commodity that the file does not define.")
+    bare = [code for code, further in grouped.items() if code and not further.get("spot_and_som")]
+    if bare:
+        notes.append(f"No spot charge and no short option minimum is given for {', '.join(sorted(bare))}.")
     return grouped
 
 
@@ -325,11 +328,13 @@ def _tier_spreads(
 
 
 def _spot_months(numbered: list[Numbered], scale: float, gaps: list[str]) -> tuple[SpotMonth, ...]:
-    found: list[SpotMonth] = []
+    found: dict[int, SpotMonth] = {}
     for number, record in numbered:
         for each in record["months"]:
-            found += built(partial(_spot_month, each, scale), gaps, f"spot month of line {number}")
-    return tuple(found)
+            made = built(partial(_spot_month, each, scale), gaps, f"spot month of line {number}")
+            if any(found.setdefault(spot.month, spot) != spot for spot in made):
+                gaps.append(f"spot month {each['month']} of line {number} is charged otherwise further up")
+    return tuple(found.values())
 
 
 def _spot_month(record: Record, scale: float) -> SpotMonth:

@@ -221,6 +221,17 @@ def test_what_cannot_be_computed_is_a_gap_or_a_note():
     assert "weighted price risk method 9" in read(changed("S ", weighted_price_risk_method=9)).commodities["SP"].gaps
 
 
+def test_spot_months_given_twice_count_once_and_none_at_all_is_told(sample):
+    (spot,) = [each for each in RECORDS if each[0] == "4 " and each[1]["combined_commodity"] == "26"]
+    twice = read([*RECORDS, spot])
+    assert twice.commodities == sample.commodities
+    month = spot[1]["months"][0] | {"charge_per_delta_remaining": 999}
+    odd = read([*RECORDS, ("4 ", spot[1] | {"months": [month]})])
+    assert "is charged otherwise further up" in odd.commodities["26"].gaps[0]
+    bare = read([each for each in RECORDS if each != spot])
+    assert any(note.startswith("No spot charge and no short option minimum") and "26" in note for note in bare.notes)
+
+
 def test_arrays_in_the_other_records_are_counted_and_told():
     """Records 83 and 84 have no public layout: what stands in them alone is not there, what stands here too shows."""
     fine = [{"product": each, "product_type": "FUT", "array_decimals": 2} for each in ("ES", "NQ")]
