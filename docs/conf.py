@@ -1,4 +1,4 @@
-"""How Sphinx builds the documentation; the rule pages come from `_ext/rulepages.py`."""
+"""How Sphinx builds the documentation; the pages of the rules and of what is covered come from `_ext`."""
 
 import sys
 import tomllib
@@ -17,6 +17,7 @@ extensions = [
     "myst_nb",  # MyST pages; runs the tutorial while building
     "numpydoc",
     "benchmarktable",
+    "coveragepage",
     "rulepages",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",

@@ -12,12 +12,16 @@ from pathlib import Path
 import pytest
 
 import crossmargin
+from crossmargin.products import PRODUCT_KINDS
+from crossmargin.regimes import TODAY
+from crossmargin.registry import rulebook
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 CI = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
 PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
-PAGES = [path for path in PAGES if not {"rules", "jupyter_execute"} & set(path.relative_to(ROOT / "docs").parts)]
+MADE = {"rules", "jupyter_execute", "coverage.md"}  # by the build
+PAGES = [path for path in PAGES if not MADE & set(path.relative_to(ROOT / "docs").parts)]
 
 
 def fenced(document: str, language: str) -> list[str]:
@@ -142,10 +146,23 @@ def test_local_links_lead_somewhere(path):
         assert generated or (path.parent / target).exists(), f"{path.name}: {target}"
 
 
+def generator(name):
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "_ext" / f"{name}.py")
+    made = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(made)
+    return made
+
+
+def test_the_coverage_page_names_every_product_and_every_rule(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "docs" / "_ext")
+    written = generator("coveragepage").page()
+    kinds = {*PRODUCT_KINDS, *(kind for silo in TODAY for kind in silo.kinds)}
+    assert all(f"| `{kind}` |" in written for kind in kinds)
+    assert all(f"\n| [{id}](rules/{id}.md) |" in written for id in rulebook())
+
+
 def test_the_rule_pages_show_every_value_and_source():
-    spec = importlib.util.spec_from_file_location("rulepages", ROOT / "docs" / "_ext" / "rulepages.py")
-    pages = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(pages)
+    pages = generator("rulepages")
     rules = pages.all_rules()
     overview = pages.overview(rules)
     for each in rules:
