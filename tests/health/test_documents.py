@@ -193,6 +193,7 @@ def test_the_extras_are_the_promised_ones():
         "frames",
         "plots",
         "test",
+        "testing",
     ]
     names = sorted(re.match(r"[\w-]+", wanted).group() for wanted in project["dependencies"])
     assert names == ["attrs", "numba", "numpy", "scipy"]

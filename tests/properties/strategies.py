@@ -1,17 +1,16 @@
 """Small books and a small market that tests share: one firm, its house, two customers and a retail account.
 
-`market()` is a made-up random walk over the stressed period and the year to `AS_OF`: small enough for hundreds of
-runs. `book(*positions)` completes positions with firms, customers and accounts. `papers` and `holdings` draw books.
+`market()` has the yields of the testing kit's made-up market. `book(*positions)` completes positions with firms,
+customers and accounts. `papers` and `holdings` draw books.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import date
 from functools import cache
 from itertools import count
 
-import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
@@ -40,12 +39,10 @@ from crossmargin.products import (
     TreasuryFRN,
     TreasuryFuture,
     TreasuryNote,
-    is_business_day,
 )
+from crossmargin.testing.made_up import AS_OF, SETTLES, STRESS, made_up_market
 
-AS_OF = date(2026, 6, 30)
-SETTLES = date(2026, 7, 1)
-STRESS = (date(2008, 9, 2), date(2009, 6, 30))
+__all__ = ["AS_OF", "SETTLES", "STRESS"]
 
 NOTE_2 = TreasuryNote(0.04, date(2028, 6, 30))
 NOTE_7 = TreasuryNote(0.0375, date(2033, 5, 15))
@@ -142,31 +139,15 @@ def basis(owner: str = "ALPHA", *, start: str = "", end: str = "") -> tuple[Posi
     )
 
 
-@cache
 def history() -> History:
     """Par yields at 3M, 2Y, 5Y, 10Y and 30Y: a made-up walk over the stressed period and the year to AS_OF."""
-    spans = (STRESS, (date(2025, 6, 2), AS_OF))
-    days = [day for first, last in spans for day in _days(first, last)]
-    draws = np.random.default_rng(20260630)
-    level = draws.normal(0.0, 6e-4, len(days))[:, None]
-    slope = draws.normal(0.0, 2e-4, len(days))[:, None] * np.array([1.0, 0.5, 0.0, -0.5, -1.0])
-    noise = draws.normal(0.0, 5e-5, (len(days), 5))
-    walk = np.zeros((len(days), 5))
-    for row, change in enumerate(level + slope + noise):
-        walk[row] = 0.98 * walk[row - 1] + change
-    par = np.array([0.0387, 0.0414, 0.0419, 0.0444, 0.0491]) + walk
-    return History(days, [0.25, 2.0, 5.0, 10.0, 30.0], np.maximum(par, 0.001), "a made-up walk")
+    return made_up_market().history
 
 
 @cache
 def market() -> Market:
-    """The market of AS_OF on the made-up history."""
+    """The market of AS_OF on the made-up history, yields alone."""
     return Market.from_history(history(), AS_OF)
-
-
-def _days(first: date, last: date) -> list[date]:
-    span = (first + timedelta(days=step) for step in range((last - first).days + 1))
-    return [day for day in span if is_business_day(day)]
 
 
 few = settings(max_examples=max(1, settings().max_examples // 6))  # a law that reprices whole books

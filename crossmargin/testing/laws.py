@@ -1,0 +1,102 @@
+"""Laws that every engine should keep, whatever its model; each raises `AssertionError` with the figures that break it.
+
+An engine takes a portfolio and a market and returns what is asked for in all, USD. `LAWS` holds them by name. A law
+that a book cannot try (one owner only, say) passes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from math import fsum, isclose, isfinite
+from types import MappingProxyType
+from typing import TypeAlias
+
+from attrs import evolve
+
+from crossmargin.market import Market
+from crossmargin.portfolio import Portfolio, Position
+
+Engine: TypeAlias = Callable[[Portfolio, Market], float]
+Law: TypeAlias = Callable[[Engine, Portfolio, Market], None]
+
+_RELATIVE, _CENT = 1e-9, 0.01
+
+
+def nothing_asks_nothing(engine: Engine, portfolio: Portfolio, market: Market) -> None:
+    """Hold that nothing is asked for without positions."""
+    _same(engine(_with(portfolio, ()), market), 0.0, "an empty book")
+
+
+def never_negative(engine: Engine, portfolio: Portfolio, market: Market) -> None:
+    """Hold that what is asked for is finite and not below zero."""
+    asked = engine(portfolio, market)
+    assert isfinite(asked), f"the book asks for {asked}"
+    assert asked >= -_CENT, f"the book asks for {asked:,.2f}: a requirement is not negative"
+
+
+def order_does_not_matter(engine: Engine, portfolio: Portfolio, market: Market) -> None:
+    """Hold that positions in reverse ask for the same."""
+    _same(engine(_with(portfolio, portfolio.positions[::-1]), market), engine(portfolio, market), "reversed order")
+
+
+def names_do_not_matter(engine: Engine, portfolio: Portfolio, market: Market) -> None:
+    """Hold that other ids of positions ask for the same."""
+    renamed = (evolve(each, id=f"{number}-renamed") for number, each in enumerate(portfolio.positions))
+    _same(engine(_with(portfolio, renamed), market), engine(portfolio, market), "renamed positions")
+
+
+def splitting_changes_nothing(engine: Engine, portfolio: Portfolio, market: Market) -> None:
+    """Hold that positions of an even quantity, in two halves, ask for the same."""
+    _same(engine(_with(portfolio, _halves(portfolio.positions)), market), engine(portfolio, market), "split positions")
+
+
+def owners_never_net(engine: Engine, portfolio: Portfolio, market: Market) -> None:
+    """Hold that all owners are asked for what each is asked for alone."""
+    owner_of = {account.id: account.owner for account in portfolio.accounts}
+    owners = dict.fromkeys(owner_of[each.account] for each in portfolio.positions)
+    alone = [
+        engine(_with(portfolio, (each for each in portfolio.positions if owner_of[each.account] == owner)), market)
+        for owner in owners
+    ]
+    _same(engine(portfolio, market), fsum(alone), "all owners together, against each alone")
+
+
+def asking_twice_gives_the_same(engine: Engine, portfolio: Portfolio, market: Market) -> None:
+    """Hold that the same question has the same answer, to the last bit."""
+    first, second = engine(portfolio, market), engine(portfolio, market)
+    assert first == second, f"the same book asks for {first!r}, then for {second!r}"
+
+
+LAWS: Mapping[str, Law] = MappingProxyType(
+    {
+        law.__name__: law
+        for law in (
+            nothing_asks_nothing,
+            never_negative,
+            order_does_not_matter,
+            names_do_not_matter,
+            splitting_changes_nothing,
+            owners_never_net,
+            asking_twice_gives_the_same,
+        )
+    }
+)
+
+
+def _with(portfolio: Portfolio, positions: Iterable[Position]) -> Portfolio:
+    return evolve(portfolio, positions=tuple(positions))
+
+
+def _halves(positions: Iterable[Position]) -> Iterable[Position]:
+    for each in positions:
+        half = each.quantity / 2.0
+        if half.is_integer():
+            yield evolve(each, quantity=half)
+            yield evolve(each, id=f"{each.id}-other-half", quantity=half)
+        else:
+            yield each
+
+
+def _same(got: float, expected: float, what: str) -> None:
+    fine = isclose(got, expected, rel_tol=_RELATIVE, abs_tol=_CENT)
+    assert fine, f"{what}: {got:,.2f}, and not {expected:,.2f}"
