@@ -261,7 +261,7 @@ def legs(p: Reader) -> tuple[Leg, ...]:
     kind, days, years = p.scenarios, p.horizon_days, p.lookback_years
     appended = None if second == "stress_var" else p.optional("stress_period")
     spec = ScenarioSpec(kind, days, years, appended, **(_filter(p) if kind == "filtered" else {}))
-    found = [Leg("historical_var", spec, reducer(p), p.optional("correlation_break"), p.taken())]
+    found = [Leg("historical_var", spec, reducer(p), p.optional("correlation_break") or None, p.taken())]
     if second == "stress_var":
         spec = ScenarioSpec("stress", p.horizon_days, p.lookback_years, p.stress_period)
         found.append(Leg(second, spec, reducer(p, stressed=True), reads=p.taken()))

@@ -10,13 +10,14 @@ import math
 import tomllib
 from collections.abc import Iterator, Mapping
 from datetime import date
-from functools import cache
+from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from attrs import evolve, field, frozen
 
+from crossmargin.columns import as_date
 from crossmargin.errors import InputError, NotInForce, ParameterMissing, Problem, suggestion
 from crossmargin.records import freeze, to_plain
 
@@ -62,12 +63,16 @@ class DatedValue:
 
 @frozen
 class Parameter:
-    """One parameter of a rule through time."""
+    """One parameter of a rule through time.
+
+    `neutral` is the value with which the floor or add-on that hangs on it vanishes; None where none does.
+    """
 
     name: str
     unit: str
     about: str
     values: tuple[DatedValue, ...]
+    neutral: Any = None
 
 
 @frozen
@@ -193,7 +198,7 @@ class Rules:
 
     def at(self, as_of: date) -> Reader:
         """Return a reader of the values in force on `as_of`."""
-        return Reader(self, as_of)
+        return Reader(self, as_date(as_of, "as_of"))
 
     def in_force(self, name: str, as_of: date) -> DatedValue:
         """Return the value in force on `as_of`.
@@ -222,14 +227,31 @@ class Rules:
         return Read(self.id, name, dated.plain, unit, dated.grade, source, dated.locator, dated.because)
 
     def with_values(self, *, because: str, **values: Any) -> Rules:
-        """Return the rule with some values replaced for a study; they are graded `assumed` and shown as overlays."""
+        """Return the rule with some values replaced for a study; they are graded `assumed` and shown as overlays.
+
+        Raises
+        ------
+        InputError
+            No reason, which every report of the study shows; a value of another kind than the rule's own.
+        ParameterMissing
+            The rule has no such parameter.
+        """
         problems = [problem for name, value in values.items() for problem in self._misfits(name, value)]
+        if not str(because or "").strip():
+            what = f"{because!r} is no reason."
+            problems.append(Problem(what, f"{self.id}, because", "Say in a few words why the values are replaced."))
         if problems:
             raise InputError(problems)
         overlaid = {
             name: DatedValue(date.min, freeze(value), "", "assumed", because=because) for name, value in values.items()
         }
         return evolve(self, overlays={**self.overlays, **overlaid})
+
+    @cached_property
+    def plain(self) -> Rules:
+        """The rule without its floors and add-ons: their parameters neutral, overlaid or not; itself without any."""
+        off = {name: parameter.neutral for name, parameter in self.parameters.items() if parameter.neutral is not None}
+        return self.with_values(because="without floors and add-ons", **off) if off else self
 
     @property
     def first_date(self) -> date | None:
@@ -295,7 +317,7 @@ def _rules(data: dict[str, Any]) -> Rules:
 
 def _parameter(name: str, data: dict[str, Any]) -> Parameter:
     values = tuple(DatedValue(**_dates(value)) for value in data["values"])
-    return Parameter(name, data["unit"], data["about"], values)
+    return Parameter(name, data["unit"], data["about"], values, data.get("neutral"))
 
 
 def _conditions(data: dict[str, Any], sources: Mapping[str, Source]) -> tuple[Condition, ...]:
@@ -360,16 +382,23 @@ def _faults(rules: Rules) -> Iterator[tuple[str, str]]:
         yield "structure", f"{rules.structure!r} is none of an arrangement's. {suggestion(rules.structure, STRUCTURES)}"
     for condition in {each.id: each for whole in rules.conditions for each in whole.walk()}.values():
         yield from _span_faults(condition.id, condition)
-    for name, parameter in rules.parameters.items():
-        if not parameter.values:
-            yield name, "has no value"
-        for value in parameter.values:
-            yield from _span_faults(name, value)
-            if value.source not in rules.sources:
-                yield name, f"unknown source {value.source!r}. {suggestion(value.source, rules.sources)}"
-        for earlier, later in pairwise(parameter.values):
-            if earlier.end != later.start:
-                yield name, f"gap or overlap between {earlier.end} and {later.start}"
+    for parameter in rules.parameters.values():
+        yield from _parameter_faults(parameter, rules.sources)
+
+
+def _parameter_faults(parameter: Parameter, sources: Mapping[str, Source]) -> Iterator[tuple[str, str]]:
+    name, values, neutral = parameter.name, parameter.values, parameter.neutral
+    if not values:
+        yield name, "has no value"
+    for value in values:
+        yield from _span_faults(name, value)
+        if value.source not in sources:
+            yield name, f"unknown source {value.source!r}. {suggestion(value.source, sources)}"
+        if neutral is not None and _kind(neutral) != _kind(value.value):
+            yield name, f"neutral is {_kind(neutral)}, the value is {_kind(value.value)}"
+    for earlier, later in pairwise(values):
+        if earlier.end != later.start:
+            yield name, f"gap or overlap between {earlier.end} and {later.start}"
 
 
 def _span_faults(name: str, item: DatedValue | Condition) -> Iterator[tuple[str, str]]:

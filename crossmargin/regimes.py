@@ -29,6 +29,8 @@ from crossmargin.registry import rules as rule
 _HOUSE_AND_XM = (AccountClass.PROPRIETARY, AccountClass.XM_FUTURES_4D_AB)
 _CLEARED_SWAPS = (AccountClass.PROPRIETARY, AccountClass.CFTC_4D_F)
 _UNCLEARED_SWAPS = (AccountClass.PROPRIETARY, AccountClass.SEC_15C3_3)  # no class is one of uncleared swaps alone
+COMMON_POOL = "common pool"  # the pot of a proposal
+NETTINGS = ("gross", "net")
 _SHARES_AND_OPTIONS = ("stock", "etf", "listed_option", "warrant")
 
 
@@ -332,8 +334,21 @@ def pools(
     return tuple(evolve(key, positions=held) for key, held in drawn.items())
 
 
-def common_pools(portfolio: Portfolio, regime: Regime, decided: Mapping[str, tuple[Decision, ...]]) -> tuple[Pool, ...]:
-    """Return the pools of a proposal: all admitted positions of one owner at one firm; none without a proposal."""
+def common_pools(
+    portfolio: Portfolio, regime: Regime, decided: Mapping[str, tuple[Decision, ...]], *, netting: str = "gross"
+) -> tuple[Pool, ...]:
+    """Return the pools of a proposal: all admitted positions of one owner at one firm; none without a proposal.
+
+    The owner is the beneficial one; under `net`, that of an account which is margined net today is its holder.
+
+    Raises
+    ------
+    InputError
+        `netting` is neither `gross` nor `net`.
+    """
+    if netting not in NETTINGS:
+        problem = Problem(f"unknown {netting!r}.", "customer_netting", suggestion(str(netting), NETTINGS))
+        raise InputError([problem])
     admitted = admitted_by(decided.get(regime.proposal, ()))
     drawn: dict[Pool, list[Position]] = {}
     for position in portfolio.positions:
@@ -341,7 +356,8 @@ def common_pools(portfolio: Portfolio, regime: Regime, decided: Mapping[str, tup
             account = portfolio.account_of(position)
             house = account.account_class is AccountClass.PROPRIETARY
             host = AccountClass.PROPRIETARY if house else regime.account_host
-            key = Pool(account.beneficiary, account.firm, host, "common pool", regime.proposal)
+            owner = account.owner if account.net and netting == "net" else account.beneficiary
+            key = Pool(owner, account.firm, host, COMMON_POOL, regime.proposal)
             drawn.setdefault(key, []).append(position)
     return tuple(evolve(key, positions=held) for key, held in drawn.items())
 

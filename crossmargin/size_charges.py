@@ -59,7 +59,7 @@ def rate_floor(held: Sequence[Holding], as_of: date, p: Reader) -> Line:
     """
     rated = [
         _unlisted(each) if row is None else _times(each.symbol, row["rate"], "size", each.size)
-        for each, row in zip(held, _rows(held, p.floor_rates, as_of), strict=True)
+        for each, row in zip(held, rows_for(held, p.floor_rates, as_of), strict=True)
     ]
     return total("floor", rated, reads=p.taken())
 
@@ -103,12 +103,12 @@ def size_charges(
     Eurex Clearing, Prisma methodology (liquidity adjustment), as in `prisma.liquidity_addon`.
     """
     table = p.optional("market_depth")
-    impact, concentration = (p.optional(name) for name in ("impact_factors", "concentration_factors"))
+    impact, concentration = (p.optional(name) or None for name in ("impact_factors", "concentration_factors"))
     floor, charges = p.optional("alpha_floor"), []
     reads = p.taken()
     if table is None or (impact is None and concentration is None):
         return []
-    rows = _rows(held, table, as_of)
+    rows = rows_for(held, table, as_of)
     uses = [row is not None or (impact is not None and floor is not None) for row in rows]
     losses = iter(own_losses([each for each, used in zip(held, uses, strict=True) if used]))
     depth = _Depth(held, rows, [next(losses) if used else 0.0 for used in uses])
@@ -194,7 +194,7 @@ def _unlisted(each: Holding) -> Line:
     return not_modelled(each.symbol, "no row of the table is for it")
 
 
-def _rows(held: Iterable[Holding], table: Table, as_of: date) -> list[Row | None]:
+def rows_for(held: Iterable[Holding], table: Table, as_of: date) -> list[Row | None]:
     """Return the first row of a table that is for each position, or None."""
     of_kind = {kind: [row for row in table if kind in row["kinds"]] for kind in {each.product.kind for each in held}}
     return [

@@ -310,3 +310,21 @@ def test_structure_is_an_arrangements(load):
     for head, word in ((arrangement, "one_pots"), (HEADER, "one_pot")):
         with pytest.raises(InputError, match="structure"):
             load(head.replace("[sources.book]", f'structure = "{word}"\n[sources.book]'))
+
+
+def test_an_overlay_without_a_reason_is_refused_with_all_else(load):
+    toy = load(HEADER + VALUES)
+    for because in ("", "  "):
+        with pytest.raises(InputError, match="is no reason") as caught:
+            toy.with_values(rate="much", because=because)
+        assert "the rule has a number" in str(caught.value)
+
+
+def test_a_neutral_value_makes_a_rule_plain_and_must_be_of_its_kind(load):
+    about = 'about = "A rate."'
+    toy = load(HEADER + VALUES.replace(about, f"{about}\nneutral = 0.0"))
+    assert toy.with_values(rate=0.9, because="study").plain.at(date(2026, 6, 30)).rate == 0.0
+    assert toy.plain.plain.overlays == toy.plain.overlays
+    assert load(HEADER + VALUES).plain.overlays == {}
+    with pytest.raises(InputError, match="rate: neutral is a list, the value is a number"):
+        load(HEADER + VALUES.replace(about, f"{about}\nneutral = []"))

@@ -10,9 +10,11 @@ from attrs import evolve
 from crossmargin.accounts import AccountClass
 from crossmargin.eligibility import Decision, case_of
 from crossmargin.errors import InputError
+from crossmargin.margin import margin
 from crossmargin.portfolio import Portfolio, Position
 from crossmargin.products import IndexFuture, Stock
 from crossmargin.regimes import (
+    COMMON_POOL,
     CROSS_MARGIN,
     ELSEWHERE,
     HARMONIZED,
@@ -44,6 +46,7 @@ from tests.properties.strategies import (
     ZN,
     basis,
     book,
+    market,
 )
 
 
@@ -255,3 +258,26 @@ def test_a_common_pool_is_one_owner_at_one_firm_house_and_customer_apart():
         ("DUAL", "DUAL", "PROPRIETARY", 2),
         ("ALPHA", "TWIN", "XM_FUTURES_4D_AB", 1),
     }
+
+
+def test_a_net_account_is_its_holder_s_only_where_the_proposal_nets_customers():
+    omnibus = [evolve(each, beneficial_owner="BETA", net=each.id == "ALPHA-GOV") for each in ACCOUNTS]
+    held = (Position("a", "ALPHA-GOV", NOTE_7, 1e6, SETTLES), Position("b", "ALPHA-FUT", ZN, -3.0))
+    portfolio = book(*held, accounts=[each for each in omnibus if each.owner == "ALPHA"])
+    taken = {"harmonized_rates": decisions(portfolio, AS_OF, rules("harmonized_rates"))}
+    for netting, owners in (("gross", ["BETA"]), ("net", ["ALPHA", "BETA"])):
+        found = common_pools(portfolio, HARMONIZED, taken, netting=netting)
+        assert [pool.owner for pool in found] == owners
+    with pytest.raises(InputError, match="Did you mean 'gross'"):
+        common_pools(portfolio, HARMONIZED, taken, netting="grss")
+
+
+def test_the_netting_of_customers_is_a_switch_of_the_proposal_and_shows():
+    omnibus = [evolve(each, beneficial_owner="BETA", net=True) for each in ACCOUNTS if each.owner == "ALPHA"]
+    portfolio = book(*basis(), accounts=omnibus)
+    net = rules("harmonized_rates").with_values(customer_netting="net", because="test")
+    for overlaid, owner in (((), "BETA"), ([net], "ALPHA")):
+        report = margin(portfolio, market(), HARMONIZED, rules=overlaid)
+        pool = next(each for each in report.requirements if each.pot == COMMON_POOL)
+        assert pool.owner == owner
+        assert any(read.name == "customer_netting" for read in pool.line.all_reads())

@@ -4,15 +4,18 @@ Call `attribute(portfolio, market, base, other)`. The causes are steps from the 
 step does depends on which others were taken before, each has its mean effect over all orders (`shapley`), so that no
 order is preferred and the steps add up. What is held is divided by position, and from there by account and asset class.
 
-Which steps there are, and what each changes, is `between_regimes`; the division by position is `euler`. Collateral is
-no step: what may be posted, and where it is segregated, changes no requirement.
+Which steps there are, and what each changes, is `between_regimes`; the division by position is `euler`. Collateral
+changes no requirement: it is a step of what must be brought beyond what is posted, `attribute(..., of="deficit")`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date
 from fractions import Fraction
 from html import escape
+from importlib import import_module
 from itertools import combinations
 from math import factorial, fsum, isclose, isfinite
 from types import MappingProxyType
@@ -21,16 +24,18 @@ from typing import Any
 from attrs import field, frozen
 
 from crossmargin.analysis.between_regimes import (
+    COLLATERAL,
     CREDIT,
     ELIGIBILITY,
-    LIMITS,
+    FLOORS,
     MODEL,
     POOLING,
     Between,
+    between,
 )
 from crossmargin.analysis.euler import Shares, pool_name, position_shares
 from crossmargin.errors import InputError, NumericalError, Problem, Problems, suggestion
-from crossmargin.margin import compare
+from crossmargin.margin import collateral_report
 from crossmargin.market import Market
 from crossmargin.parameters import Rules
 from crossmargin.portfolio import Portfolio
@@ -40,18 +45,19 @@ from crossmargin.products.swaps import CLEARING, kinds_at
 from crossmargin.records import as_tuple
 from crossmargin.regimes import CROSS_MARGIN, SILOED, Regime
 from crossmargin.registry import rulebook
-from crossmargin.results import Comparison, Line, Report, total
+from crossmargin.results import LEVELS, Line, Report, total
 from crossmargin.tables import PROPOSED, money
 
 MOST_STEPS = 12  # 4096 values: more is a mistake
-LEVELS = ("clearing", "customer")
+REQUIREMENT, DEFICIT = "requirement", "deficit"
 ABOUT: Mapping[str, str] = MappingProxyType(
     {
         POOLING: "which positions are margined together, each under the rule-sets it had",
-        MODEL: "which rule-set margins a pool, with its horizon, floors and add-ons of its own",
+        MODEL: "which rule-set margins a pool, and with it the horizon, without floors and add-ons",
+        FLOORS: "floors, add-ons, caps and minima of rule-sets, programmes and proposals",
         CREDIT: "percentage credit between pots",
-        LIMITS: "cap on the reduction, minimum and floor of the programme",
         ELIGIBILITY: "conditions that somebody could meet: papers, registrations, memberships, accounts",
+        COLLATERAL: "where the requirement is met, which deposits count there and after which haircuts",
     }
 )
 _ASSET_CLASSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -96,6 +102,8 @@ class Attribution:
     `line` is the total of `other` as the sum of the total of `base` and the steps. `by_position`, `by_account`,
     `by_asset_class` and `by_pot` each add up to both totals; what no position can be said to cause stands as
     `not divided`, with its pool. `states` says what every set of steps asks for, `notes` what to beware of.
+    Of a deficit (`of`) `by_pot` alone is told. `statuses` are those of the two regimes; `status` is `in_force` only
+    where both are.
     """
 
     base: str
@@ -103,12 +111,15 @@ class Attribution:
     level: str
     status: str
     line: Line
-    by_position: tuple[Share, ...] = field(converter=as_tuple)
-    by_account: tuple[Share, ...] = field(converter=as_tuple)
-    by_asset_class: tuple[Share, ...] = field(converter=as_tuple)
-    by_pot: tuple[Share, ...] = field(converter=as_tuple)
+    by_position: tuple[Share, ...] = field(default=(), converter=as_tuple)
+    by_account: tuple[Share, ...] = field(default=(), converter=as_tuple)
+    by_asset_class: tuple[Share, ...] = field(default=(), converter=as_tuple)
+    by_pot: tuple[Share, ...] = field(default=(), converter=as_tuple)
     states: Mapping[frozenset[str], float] = field(factory=dict)
     notes: tuple[str, ...] = field(default=(), converter=as_tuple)
+    as_of: date | None = field(default=None, kw_only=True)
+    of: str = field(default=REQUIREMENT, kw_only=True)
+    statuses: Mapping[str, str] = field(factory=dict, kw_only=True)
 
     @property
     def steps(self) -> tuple[Line, ...]:
@@ -130,7 +141,8 @@ class Attribution:
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return one flat record for the start, each step, the total and each share: what a waterfall is drawn from."""
-        named = {"base": self.base, "other": self.other, "level": self.level, "status": self.status}
+        told = {"as_of": str(self.as_of or ""), "of": self.of, "base_status": self._status(self.base)}
+        named = {"base": self.base, "other": self.other, "level": self.level, "status": self.status, **told}
         lines = [("start", self.line.parts[0]), *(("step", line) for line in self.steps), ("total", self.line)]
         found = [{**named, "kind": kind, "name": line.name, "amount": line.value} for kind, line in lines]
         for kind in ("pot", "account", "asset_class", "position"):
@@ -138,6 +150,19 @@ class Attribution:
                 both = {"amount": share.change, "base_amount": share.base, "other_amount": share.other}
                 found.append({**named, "kind": kind, "name": share.name, **both})
         return found
+
+    def plot(self) -> Any:
+        """Return a picture of the steps (extra `plots`): `crossmargin.plots.waterfall`."""
+        return import_module("crossmargin.plots").waterfall(self)  # a layer above, and an extra
+
+    def to_json(self, *, indent: int | None = None) -> str:
+        """Return the records and the notes as JSON, with the statuses of both regimes."""
+        statuses = {name: self._status(name) for name in (self.base, self.other)}
+        plain = {"statuses": statuses, "notes": self.notes, "records": self.to_records()}
+        return json.dumps(plain, indent=indent, allow_nan=False)
+
+    def _status(self, regime: str) -> str:
+        return self.statuses.get(regime, self.status)
 
     def __str__(self) -> str:
         """Return the steps and the larger shares as aligned text."""
@@ -149,11 +174,13 @@ class Attribution:
 
     def _rows(self) -> list[tuple[str, str, str, str]]:
         said = f" ({PROPOSED})" if self.status == "proposed" else ""
-        rows = [(f"{self.base} to {self.other}, {self.level}, USD{said}", "", "", "")]
+        what = "" if self.of == REQUIREMENT else f"{self.of}, "
+        rows = [(f"{self.base} to {self.other}, {what}{self.level}, USD{said}", "", "", "")]
         rows += [(line.name, "", "", money(line.amount)) for line in (*self.line.parts, self.line)]
         for title in ("pot", "account", "asset_class"):
+            if not (shares := getattr(self, f"by_{title}")):
+                continue
             rows.append((f"by {title.replace('_', ' ')}", self.base, self.other, "change"))
-            shares = getattr(self, f"by_{title}")
             rows += [(f"  {each.name}", money(each.base), money(each.other), money(each.change)) for each in shares]
         return rows + [(f"note: {note}", "", "", "") for note in self.notes]
 
@@ -161,10 +188,11 @@ class Attribution:
 def attribute(
     portfolio: Portfolio,
     market: Market,
-    base: Regime = SILOED,
-    other: Regime = CROSS_MARGIN,
+    base: Regime | str = SILOED,
+    other: Regime | str = CROSS_MARGIN,
     *,
     level: str = "clearing",
+    of: str = REQUIREMENT,
     rules: Iterable[Rules] = (),
 ) -> Attribution:
     """Return why `other` asks for more or less than `base`.
@@ -173,10 +201,12 @@ def attribute(
     ----------
     portfolio, market
         As for `margin.compare`.
-    base, other : Regime
+    base, other : Regime or str
         Where the bridge starts and ends.
     level : str
         `clearing` or `customer`: levels never add.
+    of : str
+        `requirement`, or `deficit`: what must be brought beyond the deposits that count, as `collateral_report` has it.
     rules : iterable of Rules
         Overlaid, as for `compare`.
 
@@ -188,26 +218,32 @@ def attribute(
     Raises
     ------
     InputError
-        An unknown level, and whatever `compare` refuses.
+        An unknown level or `of`, and whatever `compare` and `collateral_report` refuse.
     NumericalError
         The steps do not lead from the one total to the other: a fault of this library.
 
     Notes
     -----
-    ==================  ==============================================================================================
-    step                taken, a thing is as in `other`, and else as in `base`
-    ==================  ==============================================================================================
-    pooling             which positions are margined together: in the pools of a proposal or a one-pot programme, or in
-                        silos. Pooled under the rule-sets of silos, the positions of each rule-set are margined
-                        together, whichever accounts they lie in; in silos under a common model, each silo is margined
-                        by it alone.
-    model and horizon   the rule-set of each pool. Horizon, look-back, floors and add-ons of a rule-set are parts of its
-                        model and are not separated from it: no regime has the one without the other.
-    arrangement credit  percentage credit of two-pot programmes.
-    floors and caps     cap, minimum and floor of programmes and proposals that only one of the two has.
-    eligibility         their conditions; not taken, those are waived that somebody could meet. Those that nothing
-                        cures (the product is not on the list) always bind.
-    ==================  ==============================================================================================
+    ==========================  ======================================================================================
+    step                        taken, a thing is as in `other`, and else as in `base`
+    ==========================  ======================================================================================
+    pooling                     which positions are margined together: in the pools of a proposal or a one-pot
+                                programme, or in silos. Pooled under the rule-sets of silos, the positions of each
+                                rule-set are margined together, whichever accounts they lie in; in silos under a
+                                common model, each silo is margined by it alone.
+    model and horizon           the rule-set of each pool, with its measure, horizon and look-back.
+    floors and add-ons          what rules put on top: the parameters to which their `.toml` gives a `neutral` value
+                                (floors, charges for concentration and liquidity, buffers, caps of programmes,
+                                guardrails of proposals). They are neutral unless the regime whose floors are taken
+                                margins one of the pool's positions by that rule.
+    arrangement credit          percentage credit of two-pot programmes.
+    eligibility                 conditions of programmes that only one of the two has; not taken, those are waived
+                                that somebody could meet. Those that nothing cures (the product is not on the list)
+                                always bind.
+    collateral and segregation  of a deficit only: the pots in which requirements are met, the deposits that lie
+                                there, and their haircuts. A pool of several such pots is divided as the regime
+                                divides them.
+    ==========================  ======================================================================================
 
     Only steps in which the two regimes differ stand there. All sets of steps are evaluated over one P&L matrix; what a
     requirement leaves out in some of them only is said in `notes`.
@@ -223,35 +259,31 @@ def attribute(
     >>> bridge.step("eligibility") > 0 > bridge.step("arrangement credit")
     True
     """
-    if level not in LEVELS:
-        raise InputError([Problem(f"unknown level {level!r}.", "level", suggestion(str(level), LEVELS))])
-    overlaid = tuple(rules)
-    compared = compare(portfolio, market, (base, other), rules=overlaid)
-    between = Between(portfolio, market, base, other, rulebook(overlaid))
+    _refuse_unknown(level, LEVELS, "level")
+    _refuse_unknown(of, (REQUIREMENT, DEFICIT), "of")
+    overlaid = (rules,) if isinstance(rules, Rules) else tuple(rules)
+    ways = between(portfolio, market, (base, other), rulebook(overlaid))
+    reports = (ways.run.report(ways.base), ways.run.report(ways.other))
     states: dict[frozenset[str], float] = {}
 
     def asked(taken: frozenset[str]) -> float:
-        states[taken] = between.total(taken, level)
+        states[taken] = ways.total(taken, level) if of == REQUIREMENT else ways.deficit(taken, level)
         return states[taken]
 
-    effects = shapley(asked, between.steps)
-    line = _bridge(compared, effects, states, level)
-    shares = _Shares(compared, level, between)
-    notes = _notes(between, states)
-    status = next((each.status for each in compared.reports[::-1] if each.status != "in_force"), "in_force")
-    position, account, asset_class, pot = shares.all()
+    effects = shapley(asked, [step for step in ways.steps if of == DEFICIT or step != COLLATERAL])
+    ends, shares = _told(reports, level, ways, overlaid=overlaid if of == DEFICIT else None)
+    names, statuses = (ways.base.name, ways.other.name), [report.status for report in reports]
     return Attribution(
-        base.name,
-        other.name,
+        *names,
         level,
-        status,
-        line=line,
-        by_position=position,
-        by_account=account,
-        by_asset_class=asset_class,
-        by_pot=pot,
+        next((status for status in reversed(statuses) if status != "in_force"), "in_force"),
+        line=_bridge(names, effects, states, ends),
         states=states,
-        notes=notes,
+        notes=_notes(ways, states, of),
+        as_of=market.as_of,
+        of=of,
+        statuses=dict(zip(names, statuses, strict=True)),
+        **shares,
     )
 
 
@@ -317,24 +349,41 @@ def _exact(value: float, taken: frozenset[str]) -> Fraction:
     return Fraction(value)
 
 
+def _refuse_unknown(word: str, known: Iterable[str], where: str) -> None:
+    if word not in known:
+        raise InputError([Problem(f"unknown {word!r}.", where, suggestion(str(word), known))])
+
+
+def _told(
+    reports: tuple[Report, Report], level: str, ways: Between, *, overlaid: tuple[Rules, ...] | None
+) -> tuple[list[float], dict[str, Any]]:
+    """Return both ends of the bridge as the library reports them, and what they are shared among; deficits if asked."""
+    if overlaid is None:
+        return [report.total(level) for report in reports], _Shares(reports, level, ways).all()
+    portfolio, market = ways.inputs.portfolio, ways.inputs.market
+    brought = [collateral_report(portfolio, market, report, rules=overlaid) for report in reports]
+    pots = ([(each.pot, each.deficit.value) for each in one.balances if each.level == level] for one in brought)
+    return [one.totals(level)["deficit"] for one in brought], {"by_pot": _of_pots(pots)}
+
+
 def _bridge(
-    compared: Comparison, effects: Mapping[str, float], states: Mapping[frozenset[str], float], level: str
+    names: tuple[str, str], effects: Mapping[str, float], states: Mapping[frozenset[str], float], ends: Sequence[float]
 ) -> Line:
-    """Return the total of the second regime as that of the first and the steps; the states must end at both."""
-    ends = [report.total(level) for report in compared.reports]
+    """Return the figure of the second regime as that of the first and the steps; the states must end at both."""
     for end, state in zip(ends, (states[frozenset()], states[frozenset(effects)]), strict=True):
         if not isclose(end, state, rel_tol=1e-9, abs_tol=1e-6):
             raise NumericalError(f"The steps lead to {state}, the regime asks for {end}.")
-    first, second = (report.regime for report in compared.reports)
     steps = [Line(name, amount, note=ABOUT[name]) for name, amount in effects.items()]
-    return total(f"{second} total", [Line(f"{first} total", ends[0]), *steps])
+    return total(f"{names[1]} total", [Line(f"{names[0]} total", ends[0]), *steps])
 
 
-def _notes(between: Between, states: Iterable[frozenset[str]]) -> tuple[str, ...]:
+def _notes(ways: Between, states: Iterable[frozenset[str]], of: str) -> tuple[str, ...]:
     """Say which figures some states leave out and the two regimes do not: a step that leads there looks too cheap."""
-    ends = between.left_out(()) | between.left_out(between.steps)
-    extra = sorted({name for taken in states for name in between.left_out(taken) - ends})
+    ends = ways.left_out(()) | ways.left_out(ways.steps)
+    extra = sorted({name for taken in states for name in ways.left_out(taken) - ends})
     said = [f"not modelled in some states only: {', '.join(extra)}"] if extra else []
+    if of == DEFICIT and not ways.inputs.portfolio.posted:
+        said.append("nothing is posted: the whole requirement must be brought, and collateral is no cause")
     return (*said, *(["both totals leave something out: see the report"] if ends else []))
 
 
@@ -342,45 +391,56 @@ def _notes(between: Between, states: Iterable[frozenset[str]]) -> tuple[str, ...
 class _Shares:
     """Both totals, divided."""
 
-    compared: Comparison
+    reports: tuple[Report, ...]
     level: str
-    between: Between
+    ways: Between
 
-    def all(self) -> tuple[tuple[Share, ...], ...]:
-        """Return the shares by position, account, asset class and pot."""
-        base, other = (self._of(report) for report in self.compared.reports)
-        positions = {position.id: position for position in self.between.portfolio.positions}
+    def all(self) -> dict[str, tuple[Share, ...]]:
+        """Return the shares by position, account, asset class and pot, by the name of their field."""
+        base, other = (self._of(report) for report in self.reports)
+        positions = {position.id: position for position in self.ways.inputs.portfolio.positions}
         names = dict.fromkeys([*positions, *base, *other])
         each = [Share(name, base.get(name, 0.0), other.get(name, 0.0)) for name in names]
         accounts = {id: position.account for id, position in positions.items()}
         classes = {id: _asset_class(position.product.kind) for id, position in positions.items()}
-        return tuple(each), _grouped(each, self._told(accounts)), _grouped(each, self._told(classes)), self._by_pot()
+        return {
+            "by_position": tuple(each),
+            "by_account": _grouped(each, self._gathered(accounts)),
+            "by_asset_class": _grouped(each, self._gathered(classes)),
+            "by_pot": self._by_pot(),
+        }
 
     def _of(self, report: Report) -> Shares:
         """Return the share of each position, and what is not divided of each pool."""
-        drawn = [each.positions for one in self.compared.reports for each in one.requirements]
-        by_pool = position_shares(report, self.level, self.between.inputs, self.between.book, drawn=drawn)
+        drawn = [each.positions for one in self.reports for each in one.requirements]
+        by_pool = position_shares(report, self.level, self.ways.inputs, self.ways.run.book, drawn=drawn)
         parts: dict[str, list[float]] = {}
         for pool, shares in by_pool.items():
             for id, amount in shares.items():
                 parts.setdefault(id or f"{_NOBODY}: {pool}", []).append(amount)
         return {id: fsum(amounts) for id, amounts in parts.items()}
 
-    def _told(self, groups: Mapping[str, str]) -> dict[str, str]:
+    def _gathered(self, groups: Mapping[str, str]) -> dict[str, str]:
         """Return the group of each position, and of each pool all of whose positions are of one group."""
         pools: dict[str, set[str]] = {}
-        for report in self.compared.reports:
+        for report in self.reports:
             for each in report.requirements:
                 name = f"{_NOBODY}: {pool_name(report, each)}"
                 pools.setdefault(name, set()).update(groups[id] for id in each.positions)
         return {**groups, **{pool: found.pop() for pool, found in pools.items() if len(found) == 1}}
 
     def _by_pot(self) -> tuple[Share, ...]:
-        found: dict[str, tuple[list[float], list[float]]] = {}
-        for side, report in enumerate(self.compared.reports):
-            for entry in (entry for entry in report.entries if entry.level == self.level):
-                found.setdefault(entry.pot, ([], []))[side].append(entry.line.value)
-        return tuple(Share(pot, fsum(base), fsum(other)) for pot, (base, other) in found.items())
+        told = ([entry for entry in report.entries if entry.level == self.level] for report in self.reports)
+        return _of_pots([(entry.pot, entry.line.value) for entry in entries] for entries in told)
+
+
+def _of_pots(told: Iterable[Iterable[tuple[str, float]]]) -> tuple[Share, ...]:
+    """Return the shares of pots from amounts of the one regime and of the other."""
+    found: dict[str, tuple[list[float], list[float]]] = {}
+    for side, amounts in enumerate(told):
+        for pot, amount in amounts:
+            found.setdefault(pot, ([], []))[side].append(amount)
+    return tuple(Share(pot, fsum(base), fsum(other)) for pot, (base, other) in found.items())
 
 
 def _grouped(shares: Iterable[Share], group: Mapping[str, str]) -> tuple[Share, ...]:

@@ -5,7 +5,7 @@ share governs, capped and subject to a minimum, and scales each pot: only the pe
 never a dollar. One margin unit is one owner at one firm; customers never net. `two_pot` is the arithmetic, `TESTS`
 are the conditions, `credits` puts both to work; `factor_of_cycle` joins factors that two calculations found, with
 their time stamps. Where a calculation is missing the unit earns nothing, or its last factor while that is fresh:
-overlay `missing_side_policy`, `late_sides` and `last_factors`. Loss sharing on default is not modelled.
+overlay `missing_side_policy`, `late_sides` and `last_factors`. Loss sharing on default is `analysis.default`.
 """
 
 from __future__ import annotations

@@ -136,7 +136,9 @@ def _parameter(parameter: Parameter, rules: Rules) -> str:
         for number, dated in enumerate(parameter.values, 1)
     ]
     unit = "" if parameter.unit == "1" else f" Unit: {parameter.unit}."
-    parts = [f"### {parameter.name}", text(parameter.about) + unit, table(heads, rows)]
+    neutral = show(parameter.neutral) if parameter.neutral else "nothing"
+    off = "" if parameter.neutral is None else f" A floor or add-on hangs on it, which vanishes at {neutral}."
+    parts = [f"### {parameter.name}", text(parameter.about) + unit + off, table(heads, rows)]
     return "\n\n".join(parts + ([] if plain else list(_versions(parameter))))
 
 

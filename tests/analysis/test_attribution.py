@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from itertools import combinations, permutations
 from math import fsum, nan
 
@@ -13,14 +14,24 @@ from hypothesis import strategies as st
 
 from crossmargin.accounts import Agreement
 from crossmargin.analysis.attribution import MOST_STEPS, attribute, shapley
-from crossmargin.analysis.between_regimes import CREDIT, ELIGIBILITY, LIMITS, MODEL, POOLING, Between
+from crossmargin.analysis.between_regimes import (
+    COLLATERAL,
+    CREDIT,
+    ELIGIBILITY,
+    FLOORS,
+    MODEL,
+    POOLING,
+    Between,
+    _without_papers,
+    between,
+)
 from crossmargin.errors import InputError, NumericalError
-from crossmargin.margin import compare, margin
+from crossmargin.margin import collateral_report, compare, margin
 from crossmargin.portfolio import Portfolio, Position
-from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, PORTFOLIO_MARGIN, SILOED, STRATEGY_MARGIN
+from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, PORTFOLIO_MARGIN, SILOED, STRATEGY_MARGIN, regime
 from crossmargin.registry import rulebook
 from crossmargin.risk import TailMeasure
-from crossmargin.samples import basis_trade, equity_options, swap_book
+from crossmargin.samples import basis_trade, equity_options, group, swap_book
 from tests.properties.strategies import (
     NOTE_2,
     NOTE_7,
@@ -38,7 +49,8 @@ from tests.properties.strategies import (
 
 rarely = settings(max_examples=3)  # each example reprices a book and evaluates up to 32 regimes
 PAIRS = ((SILOED, CROSS_MARGIN), (SILOED, HARMONIZED), (CROSS_MARGIN, HARMONIZED), (HARMONIZED, CROSS_MARGIN))
-SAMPLES = {"basis_trade": basis_trade, "equity_options": equity_options, "swap_book": swap_book}
+TWO_POT = regime("any_pair_two_pot")
+SAMPLES = {"basis_trade": basis_trade, "equity_options": equity_options, "swap_book": swap_book, "group": group}
 
 SCATTERED = (
     Position("note", "ALPHA-GOV", NOTE_7, 80e6, SETTLES),
@@ -132,7 +144,7 @@ def test_bad_games_are_refused():
 @pytest.mark.parametrize(("level", "pair"), [("clearing", PAIRS[2]), ("customer", PAIRS[0])])
 def test_the_bridges_of_the_samples_add_up(name, level, pair):
     portfolio, found_in = SAMPLES[name]()
-    base, other = (margin(portfolio, found_in, regime).total(level) for regime in pair)
+    base, other = (margin(portfolio, found_in, each).total(level) for each in pair)
     bridge = attribute(portfolio, found_in, *pair, level=level)
     assert bridge.line.parts[0].value == base
     assert bridge.line.value == pytest.approx(other, abs=0.001)
@@ -146,18 +158,18 @@ def test_the_bridges_of_the_samples_add_up(name, level, pair):
 @given(holdings(), st.sampled_from(PAIRS), st.sampled_from(["clearing", "customer"]))
 def test_the_ends_are_what_the_regimes_ask_for_any_book(positions, pair, level):
     portfolio = book(*positions)
-    between = Between(portfolio, market(), *pair, rulebook())
+    ways = between(portfolio, market(), pair, rulebook())
     ends = compare(portfolio, market(), pair).totals(level)
-    assert between.total((), level) == pytest.approx(ends[pair[0].name], rel=1e-12, abs=1e-6)
-    assert between.total(between.steps, level) == pytest.approx(ends[pair[1].name], rel=1e-12, abs=1e-6)
+    assert ways.total((), level) == pytest.approx(ends[pair[0].name], rel=1e-12, abs=1e-6)
+    assert ways.total(ways.steps, level) == pytest.approx(ends[pair[1].name], rel=1e-12, abs=1e-6)
 
 
 @pytest.mark.parametrize("proposal", [id for id, rule in rulebook().items() if rule.kind == "proposal"])
 def test_the_ends_are_right_for_every_proposal(proposal):
-    regime = evolve(SILOED, name=proposal, proposal=proposal)
-    between = Between(book(*SCATTERED), market(), CROSS_MARGIN, regime, rulebook())
-    assert between.total(between.steps) == pytest.approx(margin(book(*SCATTERED), market(), regime).total(), rel=1e-12)
-    assert LIMITS in between.steps
+    other = evolve(SILOED, name=proposal, proposal=proposal)
+    ways = between(book(*SCATTERED), market(), (CROSS_MARGIN, other), rulebook())
+    assert ways.total(ways.steps) == pytest.approx(margin(book(*SCATTERED), market(), other).total(), rel=1e-12)
+    assert FLOORS in ways.steps
 
 
 @rarely
@@ -186,7 +198,7 @@ def test_the_credit_of_one_unit_and_its_cap_by_hand():
     assert lower > cap, "the cap binds, or the example shows nothing"
     bridge = attribute(book(*basis()), market())
     assert bridge.step(CREDIT) == pytest.approx(-(lower + cap) / 2 * legs, rel=1e-9)
-    assert bridge.step(LIMITS) == pytest.approx((lower - cap) / 2 * legs, rel=1e-9)
+    assert bridge.step(FLOORS) == pytest.approx((lower - cap) / 2 * legs, rel=1e-9)
     assert [bridge.step(name) for name in (POOLING, MODEL, ELIGIBILITY)] == [0.0, 0.0, 0.0]
 
 
@@ -206,15 +218,13 @@ def test_what_a_missing_paper_costs():
     assert bridge.line.value == bridge.line.parts[0].value, "nothing is credited"
     assert bridge.step(ELIGIBILITY) > 0.0
     # the paper, and the credit it opens, would bring what the signed book gets
-    between = Between(unsigned, market(), SILOED, CROSS_MARGIN, rulebook())
-    assert between.total({CREDIT, LIMITS}) == pytest.approx(signed.line.value, rel=1e-12)
+    ways = between(unsigned, market(), (SILOED, CROSS_MARGIN), rulebook())
+    assert ways.total({CREDIT, FLOORS}) == pytest.approx(signed.line.value, rel=1e-12)
 
 
 def test_what_nothing_cures_always_binds():
     for id in (*CROSS_MARGIN.arrangements, HARMONIZED.proposal):
-        between = Between(book(), market(), SILOED, evolve(CROSS_MARGIN, arrangements=()), rulebook())
-        side = HARMONIZED if id == HARMONIZED.proposal else CROSS_MARGIN
-        kept = evolve(between, other=side)._rules(frozenset())[id]
+        kept = _without_papers(rulebook()[id])
         names = {condition.id for condition in kept.conditions}
         assert names & {"product_list", "rates_product"}
         assert all(
@@ -223,36 +233,70 @@ def test_what_nothing_cures_always_binds():
 
 
 def test_pooling_alone_is_one_account_under_the_rule_sets_of_today():
-    between = Between(book(*SCATTERED), market(), SILOED, HARMONIZED, rulebook())
+    ways = between(book(*SCATTERED), market(), (SILOED, HARMONIZED), rulebook())
     together = [evolve(each, account=f"{each.account.split('-')[0]}-FUT") for each in SCATTERED]
     together = [evolve(each, account=each.account.replace("FUT", "XM")) for each in together]
     accounts = [evolve(each, arrangement="") for each in book().accounts]
-    assert between.total({POOLING}) == pytest.approx(margin(book(*together, accounts=accounts), market()).total())
-    assert between.total({POOLING}) != pytest.approx(between.total(()))
+    assert ways.total({POOLING}) == pytest.approx(margin(book(*together, accounts=accounts), market()).total())
+    assert ways.total({POOLING}) != pytest.approx(ways.total(()))
 
 
 def test_the_model_alone_margins_each_silo_by_the_common_model():
-    between = Between(book(*SCATTERED), market(), SILOED, HARMONIZED, rulebook())
+    ways = between(book(*SCATTERED), market(), (SILOED, HARMONIZED), rulebook())
     silos = [each.positions for each in margin(book(*SCATTERED), market()).requirements if each.level == "clearing"]
     alone = [book(*(each for each in SCATTERED if each.id in silo)) for silo in silos]
     asked = [margin(silo, market(), HARMONIZED).total() for silo in alone]
-    assert between.total({MODEL, LIMITS, ELIGIBILITY}) == pytest.approx(fsum(asked), rel=1e-12)
+    assert ways.total({MODEL, FLOORS, ELIGIBILITY}) == pytest.approx(fsum(asked), rel=1e-12)
 
 
 def test_floors_and_caps_are_those_of_the_overlaid_proposal():
     off = rulebook()["harmonized_rates"].with_values(reduction_cap=1.0, floor_share=0.0, because="test")
-    between = Between(book(*SCATTERED), market(), SILOED, HARMONIZED, rulebook())
-    assert between.total({POOLING, MODEL, ELIGIBILITY}) == pytest.approx(
+    ways = between(book(*SCATTERED), market(), (SILOED, HARMONIZED), rulebook())
+    assert ways.total({POOLING, MODEL, ELIGIBILITY}) == pytest.approx(
         margin(book(*SCATTERED), market(), HARMONIZED, rules=[off]).total(), rel=1e-12
     )
+
+
+def test_floors_and_add_ons_of_a_rule_set_count_where_its_regime_is_taken():
+    # gross positions that hedge one another: the percentage floor of FICC binds
+    held = (Position("a", "ALPHA-GOV", NOTE_7, 900e6, SETTLES), Position("b", "ALPHA-GOV", NOTE_2, -2900e6, SETTLES))
+    ways = between(book(*held), market(), (SILOED, HARMONIZED), rulebook())
+    plain = margin(book(*held), market(), SILOED, rules=[rulebook()["ficc_gsd"].plain]).total()
+    assert ways.total({FLOORS}) == pytest.approx(plain, rel=1e-12)
+    assert ways.total({POOLING, FLOORS}) == pytest.approx(plain, rel=1e-12)
+    assert plain < margin(book(*held), market(), SILOED).total()
+    assert FLOORS in ways.steps
+
+
+def test_a_rule_set_of_both_regimes_keeps_its_floors_in_every_state():
+    unit = (*basis(), Position("x", "ALPHA-GOV", NOTE_7, 1e9, SETTLES))
+    ways = between(book(*unit), market(), (SILOED, CROSS_MARGIN), rulebook())
+    assert ways.total({FLOORS}) == ways.total(()) == margin(book(*unit), market()).total()
+
+
+@rarely
+@given(holdings())
+def test_pooling_under_one_model_and_horizon_never_raises_an_expected_shortfall(positions):
+    ways = between(book(*positions), market(), (SILOED, regime("full_harmonized")), rulebook())
+    for others in ((), (ELIGIBILITY,), (FLOORS, ELIGIBILITY)):
+        assert ways.total({POOLING, MODEL, *others}) <= ways.total({MODEL, *others}) * (1 + 1e-9) + 1e-6
+
+
+def test_house_terms_stand_in_every_state():
+    terms = rulebook()["house_overlay"].with_values(terms=[{"firm": "DUAL", "multiplier": 1.5}], because="test")
+    bridge = attribute(book(*basis()), market(), level="customer", rules=[terms])
+    shipped = attribute(book(*basis()), market(), level="customer")
+    assert bridge.line.value == pytest.approx(1.5 * shipped.line.value)
+    assert bridge.step(CREDIT) == pytest.approx(1.5 * shipped.step(CREDIT))
 
 
 def test_another_way_to_margin_securities_is_a_step_of_the_model():
     portfolio, found_in = equity_options()
     bridge = attribute(portfolio, found_in, STRATEGY_MARGIN, PORTFOLIO_MARGIN, level="customer")
     totals = compare(portfolio, found_in, (STRATEGY_MARGIN, PORTFOLIO_MARGIN)).totals("customer")
-    assert [line.name for line in bridge.steps] == [MODEL]
-    assert bridge.step(MODEL) == pytest.approx(totals["portfolio_margin"] - totals["strategy_margin"])
+    assert [line.name for line in bridge.steps] == [MODEL, FLOORS]
+    both = bridge.step(MODEL) + bridge.step(FLOORS)
+    assert both == pytest.approx(totals["portfolio_margin"] - totals["strategy_margin"])
 
 
 # ---------------------------------------------------------------------------------------------------------- positions
@@ -261,9 +305,9 @@ def test_another_way_to_margin_securities_is_a_step_of_the_model():
 def test_positions_of_a_common_pool_have_their_euler_shares():
     held = (Position("cash", "ALPHA-XM", NOTE_7, 100e6, SETTLES), Position("hedge", "ALPHA-FUT", ZN, -300))
     bridge = attribute(book(*held), market(), SILOED, HARMONIZED)
-    between = Between(book(*held), market(), SILOED, HARMONIZED, rulebook())
-    (spec,) = [each for each in between.inputs.pnl if each.kind == "historical"]
-    rows = np.stack([each.quantity * between.inputs.pnl[spec].row(each.product) for each in held])
+    ways = between(book(*held), market(), (SILOED, HARMONIZED), rulebook())
+    (spec,) = [each for each in ways.inputs.pnl if each.kind == "historical"]
+    rows = np.stack([each.quantity * ways.inputs.pnl[spec].row(each.product) for each in held])
     p = rulebook()["harmonized_rates"].at(market().as_of)
     measure = TailMeasure("quantile", confidence=p.confidence, quantile_type=p.quantile_type)
     assert [share.other for share in bridge.by_position] == pytest.approx(measure.contributions(rows).tolist())
@@ -301,6 +345,47 @@ def test_accounts_and_asset_classes_gather_positions():
     assert classes == {"Treasuries", "repo", "interest-rate futures", "equity"}
 
 
+# ------------------------------------------------------------------------------------------------- what must be brought
+
+
+@pytest.mark.parametrize(
+    ("other", "level"),
+    [(CROSS_MARGIN, "clearing"), (HARMONIZED, "clearing"), (HARMONIZED, "customer"), (TWO_POT, "clearing")],
+    ids=["programmes", "common pool", "common pool, customer", "two pots"],
+)
+def test_the_bridge_of_a_deficit_adds_up_to_the_cent(other, level):
+    portfolio, found_in = group()
+    bridge = attribute(portfolio, found_in, SILOED, other, level=level, of="deficit")
+    reports = compare(portfolio, found_in, (SILOED, other)).reports
+    base, end = (collateral_report(portfolio, found_in, each).totals(level)["deficit"] for each in reports)
+    assert bridge.line.parts[0].value == base
+    assert bridge.line.value == pytest.approx(end, abs=0.001)
+    assert fsum(share.other for share in bridge.by_pot) == pytest.approx(end, abs=0.001)
+    assert bridge.by_position == ()
+    assert bridge.steps[-1].name == COLLATERAL
+    assert bridge.step(COLLATERAL) <= 0.0 or other is TWO_POT
+
+
+def test_the_deficit_at_the_ends_is_that_of_the_collateral_report_state_by_state():
+    portfolio, found_in = group()
+    ways = between(portfolio, found_in, (SILOED, HARMONIZED), rulebook())
+    before = collateral_report(portfolio, found_in, margin(portfolio, found_in)).totals()["deficit"]
+    assert ways.deficit(()) == pytest.approx(before, rel=1e-12)
+    merged = ways.deficits({COLLATERAL})  # today's requirements, in the pots and with the deposits of the proposal
+    assert merged["common pool"] > 0.0
+    assert merged.get("FICC", 0.0) == 0.0
+    assert fsum(merged.values()) < before
+
+
+def test_without_deposits_collateral_is_no_cause_and_the_bridge_says_so():
+    portfolio, found_in = group()
+    bare = evolve(portfolio, posted=())
+    bridge, asked = (attribute(bare, found_in, SILOED, HARMONIZED, of=of) for of in ("deficit", "requirement"))
+    assert bridge.step(COLLATERAL) == 0.0
+    assert any("nothing is posted" in note for note in bridge.notes)
+    assert [line.value for line in bridge.steps[:-1]] == pytest.approx([line.value for line in asked.steps])
+
+
 # ------------------------------------------------------------------------------------------------------------ printing
 
 
@@ -318,7 +403,24 @@ def test_it_prints_its_steps_and_says_what_is_only_proposed():
     assert len(bridge.states) == 2 ** len(bridge.steps)
 
 
+def test_date_and_statuses_travel_with_every_export():
+    bridge = attribute(*basis_trade(), CROSS_MARGIN, HARMONIZED)
+    assert (bridge.as_of, bridge.of) == (basis_trade()[1].as_of, "requirement")
+    assert {record["status"] for record in bridge.to_records()} == {"proposed"}
+    assert {record["as_of"] for record in bridge.to_records()} == {"2026-06-30"}
+    plain = json.loads(bridge.to_json())
+    assert plain["statuses"] == {"cross_margin": "in_force", "harmonized": "proposed"}
+    assert plain["records"] == bridge.to_records()
+    back = attribute(*basis_trade(), HARMONIZED, CROSS_MARGIN)
+    assert back.status == "proposed", "a proposal at either end makes the difference one"
+
+
 def test_unknown_levels_and_steps_are_refused():
+    for regimes in ((None, HARMONIZED), (SILOED, SILOED), ("siloed", "harmonised")):
+        with pytest.raises(InputError, match="regime"):
+            attribute(book(*basis()), market(), *regimes)
+    with pytest.raises(InputError, match="Did you mean 'deficit'"):
+        attribute(book(*basis()), market(), of="deficits")
     with pytest.raises(InputError, match="Did you mean 'clearing'"):
         attribute(book(*basis()), market(), level="clearng")
     with pytest.raises(InputError, match="Did you mean 'pooling'"):

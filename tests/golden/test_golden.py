@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from crossmargin import samples
+from crossmargin.analysis.attribution import attribute
 from crossmargin.margin import compare
 
 FROZEN = Path(__file__).with_name("basis_trade.json")
@@ -20,7 +21,8 @@ CENT = 0.01
 
 @pytest.fixture(scope="module")
 def found() -> dict:
-    comparison = compare(*samples.basis_trade())
+    sample = samples.basis_trade()
+    comparison = compare(*sample)
     levels = ("clearing", "customer")
     record = {
         "totals": {level: comparison.totals(level) for level in levels},
@@ -28,6 +30,10 @@ def found() -> dict:
         "refused": {
             report.regime: {d.position: [r.condition for r in d.because] for d in report.refused()}
             for report in comparison.reports
+        },
+        "bridges": {
+            f"siloed to {other}": {line.name: line.value for line in attribute(*sample, other=other).steps}
+            for other in ("cross_margin", "harmonized")
         },
     }
     if os.environ.get("CROSSMARGIN_REFRESH_GOLDEN") == "1":
@@ -58,6 +64,13 @@ def test_records(found, frozen):
     for now, then in zip(found["records"], frozen["records"], strict=True):
         assert {**now, "amount": 0} == {**then, "amount": 0}
         assert close(now["amount"], then["amount"]), now["pool"]
+
+
+def test_bridges(found, frozen):
+    assert found["bridges"].keys() == frozen["bridges"].keys()
+    for pair, steps in frozen["bridges"].items():
+        assert found["bridges"][pair].keys() == steps.keys()
+        assert all(close(found["bridges"][pair][name], amount) for name, amount in steps.items())
 
 
 def test_refusals(found, frozen):

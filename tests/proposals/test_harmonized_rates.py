@@ -105,8 +105,8 @@ def test_everything_read_is_proposed_and_on_the_figure():
     report = margin(book(*basis(), Position("t", "ALPHA-GOV", TIPS_8, 1e6)), market(), HARMONIZED)
     reads = [read for read in report.reads() if read.rule == "harmonized_rates"]
     assert {read.grade for read in reads} == {"proposed"}
-    conditions_only = {"products", "customer_scope"}
-    assert {read.name for read in reads} == set(RULES.parameters) - conditions_only
+    elsewhere = {"products", "customer_scope", "collateral"}  # behind decisions, and behind collateral reports
+    assert {read.name for read in reads} == set(RULES.parameters) - elsewhere
     assert report.assumed_share() == 1.0
 
 
