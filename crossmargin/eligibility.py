@@ -15,6 +15,7 @@ from attrs import frozen
 
 from crossmargin.accounts import Account, Customer, Firm
 from crossmargin.errors import NotInForce
+from crossmargin.markup import fragment, table
 from crossmargin.parameters import Condition, Reader, Rules
 from crossmargin.portfolio import Portfolio, Position
 
@@ -42,6 +43,38 @@ class Decision:
     product: str
     allowed: bool
     because: tuple[Reason, ...] = ()
+
+    def _repr_html_(self) -> str:
+        return Decisions((self,))._repr_html_()
+
+
+class Decisions(tuple[Decision, ...]):
+    """Decisions in a row, a tuple that a notebook shows as a table, with every condition that failed below it."""
+
+    __slots__ = ()
+
+    def _repr_html_(self) -> str:
+        return fragment([decisions_html(self)])
+
+
+def decisions_html(decisions: Iterable[Decision]) -> str:
+    """Return the decisions as a table and the conditions that failed, each with its cure and citation, as another."""
+    told = tuple(decisions)
+    rows = [
+        (each.position, each.product, each.programme, "allowed" if each.allowed else "refused", _named(each.because))
+        for each in told
+    ]
+    found = {(each.programme, why.condition): why for each in told for why in each.because}
+    reasons = [(*key, why.about, why.cure, f"{why.citation} ({why.grade})") for key, why in found.items()]
+    header = ("position", "product", "programme", "decision", "conditions that fail")
+    below = ("programme", "condition", "what it asks", "cure", "citation")
+    parts = [table("Decisions, position by position", header, rows, figures=None)]
+    parts += [table("Conditions that fail", below, reasons, figures=None)] if reasons else []
+    return "".join(parts) if told else "<p>Nothing had to be decided.</p>"
+
+
+def _named(because: Iterable[Reason]) -> str:
+    return ", ".join(reason.condition for reason in because)
 
 
 @frozen

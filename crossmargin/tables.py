@@ -1,16 +1,19 @@
 """Reports and comparisons as aligned text and as HTML, from one list of sections.
 
-Called by `str(report)`, by notebooks and by the command line. Formats only: every figure comes from the report.
+Called by `str(report)`, by notebooks, by pages and by the command line; `tree` and `tree_html` show how a figure
+follows. Formats only: every figure comes from the report.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
 from attrs import evolve, field, frozen
 
 from crossmargin.eligibility import Decision
+from crossmargin.markup import folded, fragment, linked, mark, table
+from crossmargin.parameters import Read
 from crossmargin.records import as_tuple
 from crossmargin.results import Comparison, Line, Report
 
@@ -20,36 +23,40 @@ LEVEL_TITLES = {
     "customer": "owed to the carrying firm by its customers",
 }
 
-
-_STYLE = """
-.crossmargin table { border-collapse: collapse; margin: 0 0 1.2em }
-.crossmargin th, .crossmargin td { padding: .15em .8em; text-align: left; vertical-align: top; white-space: normal }
-.crossmargin .xm-number, .crossmargin thead th { text-align: right; font-variant-numeric: tabular-nums }
-.crossmargin .xm-number { white-space: nowrap }
-.crossmargin .xm-title, .crossmargin summary { font-weight: bold; padding: .3em 0 }
-.crossmargin thead tr { border-bottom: 1px solid }
-.crossmargin .xm-part { font-weight: normal; padding-left: 2em }
-"""
+NOT_IN_FORCE = "proposed – not in force"
+_MOST_LINES = 2_000  # a notebook with more grows slow
 
 
 @frozen
 class Section:
-    """A titled table; columns from the second on hold figures and stand to the right when `figures`."""
+    """A titled table; columns from number `figures` on hold figures and stand to the right, `last` is a row of sums."""
 
     title: str
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...] = field(converter=as_tuple)
-    figures: bool = True
+    figures: int | None = 1
+    last: tuple[str, ...] = ()
+    foot: str = ""
+
+
+def sections_text(sections: Iterable[Section]) -> str:
+    """Return the sections that have rows as aligned text."""
+    return "\n\n".join(_section_text(section) for section in sections if section.rows) + "\n"
+
+
+def sections_html(sections: Iterable[Section]) -> str:
+    """Return the sections that have rows as HTML; those without figures stay folded until asked for."""
+    return "".join(_section_html(section) for section in sections if section.rows)
 
 
 def comparison_text(comparison: Comparison) -> str:
     """Return the regimes side by side, with refusals, gaps and assumptions, as aligned text."""
-    return "\n\n".join(_section_text(section) for section in _comparison_sections(comparison)) + "\n"
+    return sections_text(_comparison_sections(comparison))
 
 
 def comparison_html(comparison: Comparison) -> str:
     """Return the same as HTML."""
-    return _html(_comparison_sections(comparison))
+    return fragment([sections_html(_comparison_sections(comparison))])
 
 
 def report_text(report: Report) -> str:
@@ -58,8 +65,13 @@ def report_text(report: Report) -> str:
 
 
 def report_html(report: Report) -> str:
-    """Return the same as HTML."""
-    return comparison_html(Comparison((report,)))
+    """Return the same as HTML, and how each total follows as trees to unfold."""
+    remark = NOT_IN_FORCE if report.status == "proposed" else ""
+    trees = [
+        folded(f"How it follows: {LEVEL_TITLES[level]}", tree_html(report.line(level), remark=remark))
+        for level in report.levels
+    ]
+    return fragment([sections_html(_comparison_sections(Comparison((report,)))), *trees])
 
 
 def tree(line: Line, depth: int) -> str:
@@ -67,6 +79,22 @@ def tree(line: Line, depth: int) -> str:
     rows = list(_tree_rows(line, depth, 0))
     width = max(len(name) for name, _, _ in rows)
     return "\n".join(f"{name:<{width}}  {amount:>18}  {how}".rstrip() for name, amount, how in rows)
+
+
+def line_html(line: Line) -> str:
+    """Return the same as HTML to unfold."""
+    return fragment([tree_html(line)])
+
+
+def tree_html(line: Line, *, remark: str = "", most: int = _MOST_LINES) -> str:
+    """Return a line and what it is made of as HTML to unfold, each figure with `remark` beside it.
+
+    As many levels are shown as fit in `most` lines; what lies deeper is counted where it is left out.
+    """
+    depth, shown, level = 0, 1, [line]
+    while (level := [below for each in level for below in _below(each)]) and shown + len(level) <= most:
+        depth, shown = depth + 1, shown + len(level)
+    return _branch(line, depth, remark)
 
 
 def money(amount: float | None) -> str:
@@ -78,18 +106,23 @@ def _comparison_sections(comparison: Comparison) -> list[Section]:
     levels = dict.fromkeys(level for report in comparison.reports for level in report.levels)
     last = comparison.reports[-1]
     sections = [_figures(comparison, level) for level in levels]
-    sections += [_two_pots(report) for report in comparison.reports if report.credits]
-    sections += [_guardrails(report) for report in comparison.reports]
+    sections += [two_pots(report) for report in comparison.reports if report.credits]
+    sections += [guardrails(report) for report in comparison.reports]
     sections += _refused(comparison)
-    sections += [_not_modelled(comparison), _assumptions(comparison)]
-    sections += [Section("Notes", (), tuple((note,) for note in last.notes), figures=False)]
-    return [section for section in sections if section.rows]
+    return [*sections, not_modelled(comparison), assumptions(comparison), notes(last)]
+
+
+def notes(report: Report) -> Section:
+    """Return what the report says of itself."""
+    return Section("Notes", (), tuple((note,) for note in report.notes), figures=None)
 
 
 def _figures(comparison: Comparison, level: str) -> Section:
     reports = comparison.reports
-    tables = [_amounts(report, level) for report in reports]
-    rows = [(_label(key), *(table.get(key, "-") for table in tables)) for key in _keys(tables)]
+    rows = [
+        (_label(key), *("-" if line is None else money(line.amount) for line in lines))
+        for key, lines in amounts(comparison, level).items()
+    ]
     partial = " (partial: see Not modelled)" if any(report.partial for report in reports) else ""
     rows.append((f"TOTAL{partial}", *(money(report.total(level)) for report in reports)))
     if len(reports) > 1:
@@ -102,22 +135,22 @@ def _figures(comparison: Comparison, level: str) -> Section:
     return Section(title, ("", *(report.regime for report in reports)), tuple(rows))
 
 
-def _amounts(report: Report, level: str) -> dict[tuple[str, str], str]:
-    """Return the printed amount of each owner (pot "") and of each owner's pots."""
-    found: dict[tuple[str, str], str] = {}
-    for owner in report.line(level).parts:
-        found[owner.name, ""] = money(owner.amount)
-        for pot in owner.parts:
-            found[owner.name, pot.name] = money(pot.amount)
-    return found
-
-
-def _keys(tables: list[dict[tuple[str, str], str]]) -> list[tuple[str, str]]:
-    """Return every (owner, pot) of several regimes, each owner once and followed by its pots."""
+def amounts(comparison: Comparison, level: str) -> dict[tuple[str, str], list[Line | None]]:
+    """Return the line of each owner (pot "") and of each of its pots, regime by regime, None where there is none."""
+    tables = [_by_owner_and_pot(report, level) for report in comparison.reports]
     pots: dict[str, dict[str, None]] = {}
-    for owner, pot in (key for table in tables for key in table):
+    for owner, pot in (key for each in tables for key in each):
         pots.setdefault(owner, {})[pot] = None
-    return [(owner, pot) for owner, mine in pots.items() for pot in mine]
+    keys = [(owner, pot) for owner, mine in pots.items() for pot in mine]
+    return {key: [each.get(key) for each in tables] for key in keys}
+
+
+def _by_owner_and_pot(report: Report, level: str) -> dict[tuple[str, str], Line]:
+    found: dict[tuple[str, str], Line] = {}
+    for owner in report.line(level).parts:
+        found[owner.name, ""] = owner
+        found |= {(owner.name, pot.name): pot for pot in owner.parts}
+    return found
 
 
 def _label(key: tuple[str, str]) -> str:
@@ -125,7 +158,7 @@ def _label(key: tuple[str, str]) -> str:
     return f"  {pot}" if pot else owner
 
 
-def _two_pots(report: Report) -> Section:
+def two_pots(report: Report) -> Section:
     """Return each unit's stand-alone and combined amounts under both models, the factors and the one that binds."""
     rows: list[tuple[str, ...]] = []
     units = {(each.owner, each.firm, each.account_class, each.arrangement): each for each in reversed(report.credits)}
@@ -141,7 +174,7 @@ def _two_pots(report: Report) -> Section:
     return Section(f"{report.title}: reduction factors, USD", header, tuple(rows))
 
 
-def _guardrails(report: Report) -> Section:
+def guardrails(report: Report) -> Section:
     """Return what each pool's requirement is the largest of, and which figure binds."""
     pools = [entry for entry in report.requirements if entry.level == "clearing" and entry.line.how == "max"]
     rows = []
@@ -170,26 +203,28 @@ def _refused_by(programme: str, decisions: Iterable[Decision]) -> list[Section]:
     reasons = {reason.condition: reason for decision in decisions for reason in decision.because}
     told = [(name, f"{r.about} - {r.citation} ({r.grade}). Cure: {r.cure}") for name, r in reasons.items()]
     return [
-        Section(f"Refused by {programme}: position and every condition it fails", (), tuple(rows), figures=False),
-        Section(f"Conditions of {programme} that were failed", (), tuple(told), figures=False),
+        Section(f"Refused by {programme}: position and every condition it fails", (), tuple(rows), figures=None),
+        Section(f"Conditions of {programme} that were failed", (), tuple(told), figures=None),
     ]
 
 
-def _not_modelled(comparison: Comparison) -> Section:
+def not_modelled(comparison: Comparison) -> Section:
+    """Return what is known to exist and left out, with the reason."""
     found: dict[tuple[str, str], None] = {}
     for report in comparison.reports:
         for _, line in report.not_modelled():
             found[line.name, line.note] = None
-    return Section("Not modelled (totals leave these out)", (), tuple(found), figures=False)
+    return Section("Not modelled (totals leave these out)", (), tuple(found), figures=None)
 
 
-def _assumptions(comparison: Comparison) -> Section:
+def assumptions(comparison: Comparison) -> Section:
+    """Return every value read that no published text states, with its grade and why it was chosen."""
     reads = {(read.rule, read.name): read for report in comparison.reports for read in report.assumptions()}
     rows = [
         (f"{rule}.{name}", f"{_short(read.value)}  ({read.grade}) {read.because or read.locator}")
         for (rule, name), read in reads.items()
     ]
-    return Section("Values that no published text states", (), tuple(rows), figures=False)
+    return Section("Values that no published text states", (), tuple(rows), figures=None)
 
 
 def _short(value: object) -> str:
@@ -198,53 +233,74 @@ def _short(value: object) -> str:
     return str(value)
 
 
-def _tree_rows(line: Line, depth: int, level: int) -> Iterable[tuple[str, str, str]]:
-    amount = money(line.amount) if line.unit == "USD" or line.amount is None else f"{line.amount:.6f}"
+def _tree_rows(line: Line, depth: int, level: int) -> Iterator[tuple[str, str, str]]:
     reads = ", ".join(f"{read.name}={_short(read.value)} ({read.grade})" for read in line.reads)
-    how = f"{line.how} x {line.factor:g}" if line.how == "scaled" else line.how
-    extras = "  ".join(part for part in (how, f"[{reads}]" if reads else "", line.note) if part)
-    yield "  " * level + line.name, amount, extras
+    extras = "  ".join(part for part in (_how(line), f"[{reads}]" if reads else "", line.note) if part)
+    yield "  " * level + line.name, _amount(line), extras
     if level < depth:
-        for part in line.parts:
-            yield from _tree_rows(part, depth, level + 1)
-        for beside in line.memo:
-            yield from _tree_rows(evolve(beside, name=f"(beside) {beside.name}"), depth, level + 1)
+        for below in _below(line):
+            yield from _tree_rows(below, depth, level + 1)
+
+
+def _amount(line: Line) -> str:
+    return money(line.amount) if line.unit == "USD" or line.amount is None else f"{line.amount:.6f}"
+
+
+def _how(line: Line) -> str:
+    return f"{line.how} x {line.factor:g}" if line.how == "scaled" else line.how
+
+
+def _below(line: Line) -> tuple[Line, ...]:
+    """Return what a line is made of, and then what is shown beside it."""
+    return (*line.parts, *(evolve(beside, name=f"(beside) {beside.name}") for beside in line.memo))
+
+
+def _branch(line: Line, depth: int, remark: str) -> str:
+    below, reads = _below(line), "".join(f"<p class='xm-soft'>{_read_html(read)}</p>" for read in line.reads)
+    told = _line_html(line, remark)
+    if not below and not reads:
+        return f"<div class='xm-leaf'>{told}</div>"
+    if below and depth == 0:
+        reads += f"<p>{len(below)} parts are left out here; <code>explain()</code> prints them.</p>"
+    inside = "".join(_branch(each, depth - 1, remark) for each in below) if depth else ""
+    return f"<details><summary>{told}</summary><div class='xm-tree'>{inside}{reads}</div></details>"
+
+
+def _line_html(line: Line, remark: str) -> str:
+    unit = "" if line.unit in ("USD", "1") or line.amount is None else f" {line.unit}"
+    said = "" if line.how in ("input", "not_modelled") else _how(line)
+    soft = escape("; ".join(part for part in (said, line.note) if part))
+    amount = f"<span class='xm-amount'>{escape(_amount(line) + unit)}</span>{mark(remark)}"
+    return f"{escape(line.name)} {amount}" + (f" <span class='xm-soft'>{soft}</span>" if soft else "")
+
+
+def _read_html(read: Read) -> str:
+    because = f" {read.because}" if read.because else ""
+    cited = ", ".join(part for part in (read.source.title, read.locator, read.source.url) if part)
+    return linked(f"{read.name} = {_short(read.value)} ({read.grade}): {cited}.{because}")
 
 
 def _section_text(section: Section) -> str:
-    rows = [section.header, *section.rows] if section.header else list(section.rows)
+    rows = [row for row in (section.header, *section.rows, section.last) if row]
     columns = max(len(row) for row in rows)
     widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(columns)]
-    body = [_row_text(row, widths, figures=section.figures) for row in rows]
+    body = [_row_text(row, widths, section.figures) for row in rows]
     if section.header:
         body.insert(1, "  ".join("-" * width for width in widths))
-    return "\n".join([section.title, "=" * len(section.title), *body])
+    return "\n".join([section.title, "=" * len(section.title), *body, *([section.foot] if section.foot else [])])
 
 
-def _row_text(row: tuple[str, ...], widths: list[int], *, figures: bool) -> str:
-    rest = [
-        cell.rjust(width) if figures else cell.ljust(width) for cell, width in zip(row[1:], widths[1:], strict=False)
-    ]
-    return "  ".join([row[0].ljust(widths[0]), *rest]).rstrip()
-
-
-def _html(sections: list[Section]) -> str:
-    return f"<style>{_STYLE}</style><div class='crossmargin'>{''.join(map(_section_html, sections))}</div>"
+def _row_text(row: tuple[str, ...], widths: list[int], figures: int | None) -> str:
+    cells = (
+        cell.rjust(width) if figures is not None and column >= figures else cell.ljust(width)
+        for column, (cell, width) in enumerate(zip(row, widths, strict=False))
+    )
+    return "  ".join(cells).rstrip()
 
 
 def _section_html(section: Section) -> str:
-    """Return a table; those without figures stay folded until asked for."""
-    head = "".join(f"<th scope='col'>{escape(cell)}</th>" for cell in section.header)
-    body = "".join(_row_html(row, figures=section.figures) for row in section.rows)
-    title = escape(section.title)
-    if not section.figures:
-        return f"<details><summary>{title}</summary><table><tbody>{body}</tbody></table></details>"
-    table = f"<table aria-label='{title}'><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    return f"<div class='xm-title'>{title}</div>{table}"
-
-
-def _row_html(row: tuple[str, ...], *, figures: bool) -> str:
-    indent = " class='xm-part'" if row[0].startswith(" ") else ""
-    cell = "<td class='xm-number'>" if figures else "<td>"
-    cells = "".join(f"{cell}{escape(text)}</td>" for text in row[1:])
-    return f"<tr><th scope='row'{indent}>{escape(row[0].strip())}</th>{cells}</tr>"
+    foot = f"<p>{escape(section.foot)}</p>" if section.foot else ""
+    if section.figures is None:
+        return folded(section.title, table("", section.header, section.rows, figures=None) + foot)
+    last = [section.last] if section.last else []
+    return table(section.title, section.header, section.rows, foot=last, figures=section.figures) + foot

@@ -36,6 +36,16 @@ SHOWN = {
     "what_regimes_ask_for.svg": "why_figures_differ.md",
     "from_silos_to_programmes.svg": "why_figures_differ.md",
     "savings_against_loss.svg": "who_is_protected.md",
+    **dict.fromkeys(
+        [
+            "what_lies_behind_a_figure.svg",
+            "worst_scenarios.svg",
+            "spot_and_volatility.svg",
+            "exposure_by_key_rate.svg",
+            "requirement_through_a_crisis.svg",
+        ],
+        "../how-to/draw_and_share.md",
+    ),
 }
 OKABE_ITO = {"#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7"}
 installed = importlib.util.find_spec("matplotlib") is not None
@@ -414,9 +424,8 @@ def test_the_waterfall_of_the_page_shows_the_steps_as_they_are_today():
 
 def test_the_frontier_of_the_page_shows_the_points_as_they_are_today():
     found, said = tool().caps(), words("savings_against_loss.svg")
-    assert [word for word in said if word in {each.name for each in found.points}] == [
-        each.name for each in found.points
-    ]
+    names = [each.name + (f" ({each.status})" if each.status != "in_force" else "") for each in found.points]
+    assert [word for word in said if word in names] == names
     marks = marks_of(PICTURE.parent / "savings_against_loss.svg")
     assert len(marks) == len(found.points) == len(found.efficient)
     for drawn, asked in zip(zip(*marks, strict=True), ("saving", "residual"), strict=True):
@@ -441,10 +450,17 @@ def shares(amounts) -> list[float]:
 @pytest.mark.parametrize("name", SHOWN)
 def test_every_picture_stands_on_its_page_with_words_for_those_who_cannot_see_it(name):
     [said] = re.findall(
-        rf"!\[([^\]]*)\]\(images/{re.escape(name)}\)", (PAGES / SHOWN[name]).read_text(encoding="utf-8")
+        rf"!\[([^\]]*)\]\([./a-z]*images/{re.escape(name)}\)", (PAGES / SHOWN[name]).read_text(encoding="utf-8")
     )
     assert len(said.split()) > 8
     assert set(tool().PICTURES) == set(SHOWN)
+
+
+def test_photographs_of_the_page_stand_beside_the_pictures():
+    page = (PAGES.parent / "how-to" / "draw_and_share.md").read_text(encoding="utf-8")
+    for name in tool().PHOTOGRAPHS:
+        assert (PICTURE.parent / name).read_bytes().startswith(b"\x89PNG")
+        assert f"images/{name})" in page
 
 
 @needs_matplotlib

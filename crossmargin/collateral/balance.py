@@ -6,19 +6,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 from datetime import date
-from typing import Any, Self
+from importlib import import_module
+from typing import Any, ClassVar, Self
 
 from attrs import field, frozen
 
 from crossmargin.accounts import AccountClass, InsolvencyRegime
-from crossmargin.eligibility import Decision
+from crossmargin.documents import document_text, from_document
+from crossmargin.eligibility import Decision, Decisions
 from crossmargin.errors import InputError, Problem
 from crossmargin.parameters import Read
 from crossmargin.posted import Place
-from crossmargin.records import as_tuple, from_plain, to_plain
+from crossmargin.records import as_tuple
 from crossmargin.results import Line, total
 
 AMOUNTS = ("required", "market_value", "lendable", "covered", "excess", "deficit", "locked")
@@ -105,9 +106,10 @@ class CollateralReport:
     `regime` and `status` are those of the margin report whose requirements stand here, "" where nobody says.
     """
 
+    SCHEMA: ClassVar[str] = "crossmargin/collateral/1"
     as_of: date
     balances: tuple[Balance, ...] = field(default=(), converter=as_tuple)
-    decisions: tuple[Decision, ...] = field(default=(), converter=as_tuple)
+    decisions: tuple[Decision, ...] = field(default=(), converter=Decisions)
     regime: str = ""
     status: str = ""
 
@@ -135,9 +137,9 @@ class CollateralReport:
         mine = [balance for balance in self.balances if balance.level == level]
         return {name: math.fsum(getattr(balance, name).value for balance in mine) for name in AMOUNTS}
 
-    def refused(self) -> tuple[Decision, ...]:
+    def refused(self) -> Decisions:
         """Return the decisions against assets that are not eligible where they lie."""
-        return tuple(decision for decision in self.decisions if not decision.allowed)
+        return Decisions(decision for decision in self.decisions if not decision.allowed)
 
     def not_modelled(self) -> tuple[tuple[str, Line], ...]:
         """Return every (place, line) that is known to exist and left out, each once."""
@@ -165,23 +167,28 @@ class CollateralReport:
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Return the report as JSON that `from_json` reads back."""
-        return json.dumps(to_plain(self), indent=indent, allow_nan=False)
+        return document_text(self, indent=indent)
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Return the report that `to_json` wrote; every line checks its arithmetic again."""
-        try:
-            read: Self = from_plain(cls, json.loads(text))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            fix = "Give the text that CollateralReport.to_json() wrote."
-            raise InputError([Problem(f"is no CollateralReport: {error}.", "JSON", fix)]) from error
+        read: Self = from_document(cls, text)
         return read
+
+    def plot(self) -> Any:
+        """Return a picture of every place (extra `plots`): `crossmargin.plots.pots`."""
+        return import_module("crossmargin.plots").pots(self)  # a layer above, and an extra
 
     def __str__(self) -> str:
         """Return the balances of each level as aligned tables."""
         from crossmargin.collateral.text import collateral_text
 
         return collateral_text(self)
+
+    def _repr_html_(self) -> str:
+        from crossmargin.collateral.text import collateral_html
+
+        return collateral_html(self)
 
 
 def _record(balance: Balance) -> dict[str, Any]:
