@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from crossmargin.eligibility import Decision
     from crossmargin.errors import CrossMarginError, InputError, NotInForce, NumericalError, ParameterMissing, RuleError
     from crossmargin.io.book import Book, load_book
+    from crossmargin.io.book_writer import write_book
+    from crossmargin.io.frames import frame_of, positions_from_frame
     from crossmargin.io.market_files import (
         packaged_history,
         packaged_market,
@@ -44,6 +46,9 @@ if TYPE_CHECKING:
         read_tidy_par_yields,
         read_treasury_csv,
     )
+    from crossmargin.io.recognise import FileRead, read_file
+    from crossmargin.io.report_files import read_report, write_report
+    from crossmargin.io.statement_book import portfolio_of
     from crossmargin.margin import collateral_report, compare, margin
     from crossmargin.market import History, Market, ParCurve
     from crossmargin.parameters import Rules
@@ -122,6 +127,7 @@ __all__ = [
     "Decision",
     "EquityForward",
     "EquityTotalReturnSwap",
+    "FileRead",
     "Firm",
     "ForwardRateAgreement",
     "FutureOption",
@@ -175,6 +181,7 @@ __all__ = [
     "compare",
     "conversion_factor",
     "deliverable_basket",
+    "frame_of",
     "grid_scenarios",
     "implied_volatility",
     "load_book",
@@ -182,8 +189,12 @@ __all__ = [
     "margin_many",
     "packaged_history",
     "packaged_market",
+    "portfolio_of",
+    "positions_from_frame",
+    "read_file",
     "read_fred_csv",
     "read_market_directory",
+    "read_report",
     "read_tidy_par_yields",
     "read_treasury_csv",
     "revalue",
@@ -192,6 +203,8 @@ __all__ = [
     "scenario_set",
     "warmup",
     "what_if",
+    "write_book",
+    "write_report",
 ]
 
 _HOMES = {
@@ -205,8 +218,13 @@ _HOMES = {
     "eligibility": "Decision",
     "errors": "CrossMarginError InputError NotInForce NumericalError ParameterMissing RuleError",
     "io.book": "Book load_book",
+    "io.book_writer": "write_book",
+    "io.frames": "frame_of positions_from_frame",
     "io.market_files": "packaged_history packaged_market read_fred_csv read_market_directory read_tidy_par_yields"
     " read_treasury_csv",
+    "io.recognise": "FileRead read_file",
+    "io.report_files": "read_report write_report",
+    "io.statement_book": "portfolio_of",
     "margin": "collateral_report compare margin",
     "market": "History Market ParCurve",
     "parameters": "Rules",

@@ -25,13 +25,22 @@ def readonly(values: ArrayLike) -> FloatArray:
     return array
 
 
-def as_date(value: date) -> date:
+def as_date(value: date, where: str = "dates") -> date:
     """Return a plain date; a datetime loses its time so that dates compare with one another."""
     if isinstance(value, datetime):
         return value.date()
     if not isinstance(value, date):
-        raise InputError([Problem(f"{value!r} is not a date.", "dates", "Give a datetime.date.")])
+        raise InputError([Problem(f"{value!r} is not a date.", where, f"Give datetime.date{_parts(value)}.")])
     return value
+
+
+def _parts(value: object) -> str:
+    """Return how the date in a text is written in Python, or an example."""
+    try:
+        day = date.fromisoformat(str(value))
+    except ValueError:
+        day = date(2026, 6, 30)
+    return f"({day.year}, {day.month}, {day.day})"
 
 
 def as_dates(values: Iterable[date]) -> tuple[date, ...]:

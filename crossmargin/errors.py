@@ -45,6 +45,10 @@ class InputError(CrossMarginError):
         self.title = title or f"{count} problem{'' if count == 1 else 's'} in the input"
         super().__init__("\n".join([self.title + ":", *(f"  - {problem}" for problem in self.problems)]))
 
+    def __reduce__(self) -> tuple[type[InputError], tuple[tuple[Problem, ...], str]]:
+        """Return what makes the same error in another process; the message alone would not."""
+        return type(self), (self.problems, self.title)
+
 
 class RuleError(CrossMarginError):
     """A rule cannot answer."""
@@ -106,6 +110,17 @@ class Problems:
             raise InputError(self._found, title)
 
 
+def with_article(word: str) -> str:
+    """Return a word with the article that it takes.
+
+    Examples
+    --------
+    >>> with_article("treasury_note"), with_article("index_future_option")
+    ('a treasury_note', 'an index_future_option')
+    """
+    return f"a{'n' if word[:1].lower() in {'a', 'e', 'i', 'o'} else ''} {word}"
+
+
 def suggestion(name: str, choices: Iterable[str]) -> str:
     """Return "Did you mean 'x'?" for the closest choice, else the list of choices.
 
@@ -115,5 +130,6 @@ def suggestion(name: str, choices: Iterable[str]) -> str:
     "Did you mean 'treasury_note'?"
     """
     known = sorted(choices)
-    close = get_close_matches(name.lower(), known, n=1) or get_close_matches(name, known, n=1)
+    small = {each.lower(): each for each in reversed(known)}  # of two that differ in case alone, the first
+    close = get_close_matches(name, known, n=1) or [small[each] for each in get_close_matches(name.lower(), small, n=1)]
     return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."

@@ -283,6 +283,7 @@ class Market:
         crossmargin.errors.InputError: 1 problem in the input:
           - market of 2017-03-31: the market is older than as-of: its last row on or before is 2017-03-29, ...
         """
+        as_of = as_date(as_of, "as_of")
         row = history.row_at(as_of)
         if row is None or history.dates[row] != as_of:
             raise InputError([_no_such_row(history, as_of, row), *_holes_on(history, row)])
@@ -301,9 +302,9 @@ class Market:
 
     def check_as_of(self, as_of: date) -> None:
         """Return when the market is of `as_of`; raise `InputError` saying how far off it is otherwise."""
-        days = (as_of - self.as_of).days
+        days = (as_date(as_of, "as_of") - self.as_of).days
         if days:
-            off = f"{abs(days)} days {'older' if days > 0 else 'later'} than as-of"
+            off = f"{_days(abs(days))} {'older' if days > 0 else 'later'} than as-of"
             what = f"the market is of {self.as_of}, {off}."
             raise InputError([Problem(what, f"market for {as_of}", _as_of_fix(self.as_of, as_of))])
 
@@ -329,7 +330,7 @@ def age_notes(history: History, as_of: date) -> tuple[str, ...]:
     days = (as_of - end).days
     if days <= STALE_DAYS:
         return ()
-    age = f"{days / 365.25:.1f} years" if days > 365 else f"{days} days"
+    age = f"{days / 365.25:.1f} years" if days > 365 else _days(days)
     return (f"history ends {end}, {age} before as-of {as_of}; look-back anchored at its end",)
 
 
@@ -426,6 +427,10 @@ def _number_problems(values: Mapping[str, object], where: str, kind: str) -> lis
     ]
 
 
+def _days(count: int) -> str:
+    return f"{count} day{'' if count == 1 else 's'}"
+
+
 def _no_such_row(history: History, as_of: date, row: int | None) -> Problem:
     where = f"market of {as_of}"
     if row is None:
@@ -433,7 +438,7 @@ def _no_such_row(history: History, as_of: date, row: int | None) -> Problem:
         return Problem(what, where, _as_of_fix(history.dates[0], as_of))
     last = history.dates[row]
     days = (as_of - last).days
-    what = f"the market is older than as-of: its last row on or before is {last}, {days} days earlier."
+    what = f"the market is older than as-of: its last row on or before is {last}, {_days(days)} earlier."
     return Problem(what, where, _as_of_fix(last, as_of))
 
 

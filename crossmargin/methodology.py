@@ -73,7 +73,7 @@ class Inputs:
             for note in pnl.scenarios.notes
             if note not in self.market.notes
         ]
-        return (*self.market.notes, *curve_notes(swaps, self.market), *sorted(said))
+        return (*self.market.notes, *curve_notes(swaps, self.market), *sorted(set(said)))
 
     def pooled(self, positions: Iterable[Position], spec: ScenarioSpec) -> FloatArray:
         """Return the P&L of positions margined together, gain > 0, USD, of shape (n_scenarios,) or (0,)."""

@@ -11,13 +11,15 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from datetime import date
 from functools import cached_property
-from typing import TYPE_CHECKING
+from numbers import Real
+from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
 from crossmargin.accounts import Account, AccountClass, Customer, Firm
 from crossmargin.errors import InputError, Problem, suggestion
-from crossmargin.posted import CARRYING_FIRM, Posted, matured, problems_with
+from crossmargin.markup import fragment, table
+from crossmargin.posted import CARRYING_FIRM, MOST_QUANTITY, Posted, matured, problems_with
 from crossmargin.products import Product
 from crossmargin.products.futures import TreasuryFuture
 from crossmargin.products.lifetime import expiry_of
@@ -25,6 +27,8 @@ from crossmargin.records import as_tuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_SHOWN = 100  # rows of a table in a notebook
 
 
 @frozen
@@ -110,6 +114,9 @@ class Portfolio:
         """The distinct products held, in order of first appearance."""
         return tuple(dict.fromkeys(position.product for position in self.positions))
 
+    def _repr_html_(self) -> str:
+        return fragment(_tables(self))
+
 
 @frozen
 class Pool:
@@ -147,6 +154,32 @@ class Pool:
     def quantities(self) -> tuple[float, ...]:
         """The signed quantity of each position."""
         return tuple(position.quantity for position in self.positions)
+
+
+def _tables(portfolio: Portfolio) -> Iterable[str]:
+    """Yield the first positions, each with its account, and the first deposits as HTML."""
+    sizes = {name: len(getattr(portfolio, f"{name}s")) for name in ("position", "customer", "account", "firm")}
+    counts = ", ".join(f"{count:,} {name}{'' if count == 1 else 's'}" for name, count in sizes.items())
+    rows = [
+        (each.id, each.product.symbol, each.account, *_whose(portfolio.account_of(each)), f"{each.quantity:,.10g}")
+        for each in portfolio.positions[:_SHOWN]
+    ]
+    header = ("position", "product", "account", "owner", "firm", "class", "quantity")
+    yield table(counts, header, rows, foot=_more(portfolio.positions), figures=len(header) - 1)
+    held = [
+        (each.id, each.asset.symbol, str(each.place), f"{each.quantity:,.10g}") for each in portfolio.posted[:_SHOWN]
+    ]
+    posted = ("posted", "asset", "place", "quantity")
+    if held:
+        yield table("Collateral posted", posted, held, foot=_more(portfolio.posted), figures=len(posted) - 1)
+
+
+def _whose(account: Account) -> tuple[str, str, str]:
+    return account.owner, account.firm, account.account_class.value
+
+
+def _more(items: Sequence[object]) -> list[tuple[str]]:
+    return [(f"and {len(items) - _SHOWN:,} more",)] if len(items) > _SHOWN else []
 
 
 def problems_on(portfolio: Portfolio, as_of: date) -> list[Problem]:
@@ -188,9 +221,33 @@ def _dangling(portfolio: Portfolio) -> Iterable[Problem]:
             yield from _unknown(f"firm {firm.id!r}, field 'guarantees'", name, set(firm.affiliates))
     for position in portfolio.positions:
         yield from _unknown(f"position {position.id!r}, field 'account'", position.account, accounts)
-        if not math.isfinite(position.quantity):
-            fix = "Give a finite signed number."
-            yield Problem(f"quantity is {position.quantity}.", f"position {position.id!r}, field 'quantity'", fix)
+        if not _is_plain(position):
+            yield from _unusable(position)
+
+
+def _is_plain(position: Position) -> bool:
+    """Whether number and date are what nearly all are, so that a large book is checked in no time."""
+    settles = position.settles
+    number = type(position.quantity) is float and abs(position.quantity) <= MOST_QUANTITY
+    return number and (settles is None or type(settles) is date)
+
+
+def _unusable(position: Position) -> Iterable[Problem]:
+    """Yield what is wrong with the number and the date of a position, whatever their types."""
+    quantity, settles = (_any(getattr(position, name)) for name in ("quantity", "settles"))
+    where = f"position {position.id!r}, field 'quantity'"
+    if isinstance(quantity, bool) or not isinstance(quantity, Real) or not math.isfinite(quantity):
+        yield Problem(f"quantity is {quantity!r}.", where, "Give a finite signed number.")
+    elif abs(float(quantity)) > MOST_QUANTITY:
+        yield Problem(f"quantity is {quantity:g}, beyond {MOST_QUANTITY:g}.", where, "Is it mistyped?")
+    if settles is not None and not isinstance(settles, date):
+        fix = "Give datetime.date(2026, 7, 1), or None."
+        yield Problem(f"{settles!r} is not a date.", f"position {position.id!r}, field 'settles'", fix)
+
+
+def _any(value: Any) -> Any:
+    """Return a value that nobody has checked against its annotation yet."""
+    return value
 
 
 def _duplicates(what: str, items: Sequence[Firm | Customer | Account | Position]) -> Iterable[Problem]:

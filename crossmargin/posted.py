@@ -22,6 +22,7 @@ from crossmargin.products.treasuries import TREASURY_SECURITIES, TreasurySecurit
 
 CARRYING_FIRM = "carrying firm"  # the pot of what no clearing house asks for
 HOME_CURRENCY = "USD"
+MOST_QUANTITY = 2.0**53  # of a position or a deposit: beyond it a double no longer tells one unit from the next
 OTHER_KINDS = ("agency", "corporate_bond", "gold", "money_market_fund", "mortgage_backed", "supranational")
 
 
@@ -191,6 +192,9 @@ def _check_one(problems: Problems, each: Posted) -> None:
     if isinstance(quantity, bool) or not isinstance(quantity, Real) or not math.isfinite(quantity) or quantity < 0:
         fix = "Give a finite number, 0 or more: what is owed is a requirement, not collateral."
         problems.add(f"quantity is {quantity}.", where=f"{where}, field 'quantity'", fix=fix)
+    elif float(quantity) > MOST_QUANTITY:
+        what = f"quantity is {quantity:g}, beyond {MOST_QUANTITY:g}."
+        problems.add(what, where=f"{where}, field 'quantity'", fix="Is it mistyped?")
     if not isinstance(asset, ASSETS):
         fix = "Give cash, a Treasury security, a stock, a fund or an OtherAsset."
         problems.add(f"{asset!r} is no asset that can be posted.", where=f"{where}, field 'asset'", fix=fix)

@@ -1,51 +1,96 @@
 """Frozen attrs records to plain data and back, driven by their type annotations.
 
-Call `to_plain` before `json.dumps` and `from_plain(cls, data)` after `json.loads`. Knows dates, enums,
-tuples, sets, mappings and nested records; no schema, no versions, no files.
+Call `to_plain` before `json.dumps` and `from_plain(cls, data)` after `json.loads`: it names every value of a wrong
+type with its place. `Tables` writes records that many others hold once. Knows dates, enums, tuples, sets, mappings and
+nested records; no schema, no versions, no files.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from datetime import date
 from enum import Enum
 from functools import cache
+from math import isfinite
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
 
 import attrs
+from attrs import field, frozen
+
+from crossmargin.errors import InputError, Problems, suggestion
+
+Path: TypeAlias = tuple[Any, ...]  # the path of what holds the value, and its name or number there
+_WRONG: Any = object()  # stands for a value that was noted as wrong
 
 
-def to_plain(value: Any) -> Any:
-    """Return `value` as dicts, lists, strings, numbers, booleans and None."""
+@frozen
+class Tables:
+    """Records of some kinds, each written once in a table of its kind's name; others refer to its place there.
+
+    Examples
+    --------
+    >>> from crossmargin.parameters import Source
+    >>> tables = Tables({Source: "sources"})
+    >>> to_plain([Source("Rule book"), Source("Notice"), Source("Rule book")], tables), tables.rows
+    ([0, 1, 0], {'sources': [{'title': 'Rule book'}, {'title': 'Notice'}]})
+    """
+
+    names: Mapping[type, str]
+    rows: dict[str, list[Any]] = field(factory=dict, init=False)
+    _places: dict[str, dict[str, int]] = field(factory=dict, init=False, repr=False)
+    _seen: dict[int, tuple[Any, int]] = field(factory=dict, init=False, repr=False)  # the record too: it keeps its id
+
+    def place(self, record: Any) -> int:
+        """Return the place of a record in its table, entered if it is new."""
+        if id(record) not in self._seen:
+            name = self.names[type(record)]
+            plain = _plain_record(record, self)
+            rows, places = self.rows.setdefault(name, []), self._places.setdefault(name, {})
+            place = places.setdefault(json.dumps(plain), len(rows))
+            if place == len(rows):
+                rows.append(plain)
+            self._seen[id(record)] = (record, place)
+        return self._seen[id(record)][1]
+
+
+def to_plain(value: Any, tables: Tables | None = None) -> Any:
+    """Return `value` as dicts, lists, strings, numbers, booleans and None; records of `tables` as their places."""
     if attrs.has(type(value)):
-        return {name: to_plain(item) for name, item in _said(value).items()}
+        return tables.place(value) if tables and type(value) in tables.names else _plain_record(value, tables)
     if isinstance(value, Mapping):
-        return {str(key): to_plain(item) for key, item in value.items()}
+        return {str(key): to_plain(item, tables) for key, item in value.items()}
     if isinstance(value, frozenset | set):
-        return sorted(to_plain(item) for item in value)
+        return sorted(to_plain(item, tables) for item in value)
     if isinstance(value, tuple | list):
-        return [to_plain(item) for item in value]
+        return [to_plain(item, tables) for item in value]
     if isinstance(value, Enum):
         return value.value
     return value.isoformat() if isinstance(value, date) else value
 
 
-def from_plain(kind: Any, data: Any) -> Any:
-    """Return the object of type `kind` that `to_plain` turned into `data`."""
-    if attrs.has(kind):
-        hints = _fields(kind)
-        return kind(**{name: from_plain(hints[name], item) for name, item in data.items()})
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin in (Union, UnionType):
-        return None if data is None else from_plain(_not_none(arguments), data)
-    if origin in (tuple, frozenset):
-        return origin(from_plain(arguments[0], item) for item in data)
-    if kind is date:
-        return date.fromisoformat(data)
-    if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(data)
-    return freeze(data)
+def from_plain(kind: Any, data: Any, tables: Mapping[type, tuple[Any, ...]] | None = None) -> Any:
+    """Return the object of type `kind` that `to_plain` turned into `data`; `tables` holds what places refer to.
+
+    Raises
+    ------
+    InputError
+        Listing every field that is missing, unknown or of a wrong type, with its place.
+
+    Examples
+    --------
+    >>> from crossmargin.parameters import Source
+    >>> from_plain(Source, {"title": 7, "ulr": "https://example.org"})
+    Traceback (most recent call last):
+    crossmargin.errors.InputError: 2 problems in the input:
+      - ulr: is unknown. Did you mean 'url'?
+      - title: 7 is no text.
+    """
+    reading = _Reading(tables or {})
+    found = reading.read(kind, data, ())
+    reading.problems.raise_if_any()
+    return found
 
 
 def as_tuple(items: Any) -> Any:
@@ -65,10 +110,27 @@ def freeze(value: Any) -> Any:
     return {key: freeze(item) for key, item in value.items()} if isinstance(value, dict) else value
 
 
+@cache
+def fields_of(kind: Any) -> dict[str, Any]:
+    """Return the type of each field that a record is made with."""
+    hints = get_type_hints(kind)
+    return {field.name: hints[field.name] for field in attrs.fields(kind) if field.init}
+
+
+@cache
+def needed(kind: Any) -> tuple[str, ...]:
+    """Return the fields without which no record is made."""
+    return tuple(name for name in fields_of(kind) if _defaults(kind)[name] is attrs.NOTHING)
+
+
+def _plain_record(record: Any, tables: Tables | None) -> dict[str, Any]:
+    return {name: to_plain(item, tables) for name, item in _said(record).items()}
+
+
 def _said(record: Any) -> dict[str, Any]:
     """Return the fields of a record; one that declares itself `TERSE` leaves out those that stand at their default."""
     kind: Any = type(record)
-    fields = {name: getattr(record, name) for name in _fields(kind)}
+    fields = {name: getattr(record, name) for name in fields_of(kind)}
     if not getattr(kind, "TERSE", False):
         return fields
     return {name: value for name, value in fields.items() if value != _defaults(kind).get(name, attrs.NOTHING)}
@@ -79,10 +141,132 @@ def _defaults(kind: Any) -> dict[str, Any]:
     return {field.name: field.default for field in attrs.fields(kind)}
 
 
-@cache
-def _fields(kind: Any) -> dict[str, Any]:
-    hints = get_type_hints(kind)
-    return {field.name: hints[field.name] for field in attrs.fields(kind) if field.init}
+# ----------------------------------------------------------------------------------------------------- reading
+
+
+@frozen
+class _Reading:
+    """What is read by type, and what was wrong on the way."""
+
+    tables: Mapping[type, tuple[Any, ...]]
+    problems: Problems = field(factory=Problems)
+
+    def read(self, kind: Any, data: Any, path: Path) -> Any:
+        """Return the value of a type, `_WRONG` after noting what is wrong with it."""
+        if kind in _SIMPLE:
+            return self._simple(kind, data, path)
+        if isinstance(kind, type) and attrs.has(kind):
+            return self._referred(kind, data, path) if kind in self.tables else self._record(kind, data, path)
+        origin, arguments = get_origin(kind), get_args(kind)
+        if origin in (Union, UnionType):
+            return None if data is None else self.read(_not_none(arguments), data, path)
+        if origin in (tuple, frozenset):
+            return self._items(origin, arguments[0], data, path)
+        if origin in (dict, Mapping):
+            return self._mapping(arguments[1], data, path)
+        return self._chosen(kind, data, path)
+
+    def wrong(self, path: Path, what: str, fix: str = "") -> Any:
+        """Note a problem at a place."""
+        self.problems.add(what, where=_place(path), fix=fix)
+        return _WRONG
+
+    def _simple(self, kind: Any, data: Any, path: Path) -> Any:
+        name, holds = _SIMPLE[kind]
+        if not holds(data):
+            return self.wrong(path, f"{_shown(data)} is no {name}.")
+        return float(data) if kind is float else date.fromisoformat(data) if kind is date else data
+
+    def _record(self, kind: Any, data: Any, path: Path) -> Any:
+        if not isinstance(data, dict):
+            return self.wrong(path, f"{_shown(data)} is no object.")
+        before, hints = len(self.problems), fields_of(kind)
+        for name in data:
+            if name not in hints:
+                self.wrong((path, name), "is unknown.", suggestion(name, hints))
+        for name in needed(kind):
+            if name not in data:
+                self.wrong((path, name), "is missing.")
+        found = {name: self.read(hints[name], data[name], (path, name)) for name in hints if name in data}
+        if len(self.problems) > before:
+            return _WRONG
+        try:
+            return kind(**found)
+        except InputError as error:
+            return self.wrong(path, f"makes no {kind.__name__}: {'; '.join(map(str, error.problems))}")
+
+    def _referred(self, kind: Any, data: Any, path: Path) -> Any:
+        rows = self.tables[kind]
+        if type(data) is int and 0 <= data < len(rows):
+            return rows[data]
+        return self.wrong(path, f"{_shown(data)} is no place in a table of {len(rows)} rows.")
+
+    def _items(self, kind: Any, of: Any, data: Any, path: Path) -> Any:
+        if not isinstance(data, list | tuple):
+            return self.wrong(path, f"{_shown(data)} is no list.")
+        return kind(self.read(of, item, (path, number)) for number, item in enumerate(data))
+
+    def _mapping(self, of: Any, data: Any, path: Path) -> Any:
+        if not isinstance(data, dict):
+            return self.wrong(path, f"{_shown(data)} is no object.")
+        return {name: self.read(of, item, (path, name)) for name, item in data.items()}
+
+    def _chosen(self, kind: Any, data: Any, path: Path) -> Any:
+        """Return a member of an enumeration or a literal, or anything frozen where the type says nothing."""
+        known: tuple[Any, ...] = ()
+        if isinstance(kind, type) and issubclass(kind, Enum):
+            known = tuple(member.value for member in kind)
+        elif get_origin(kind) is Literal:
+            known = get_args(kind)
+        if not known:
+            return freeze(data) if _all_finite(data) else self.wrong(path, f"{_shown(data)} is not finite.")
+        if isinstance(data, list | dict) or data not in known:
+            return self.wrong(path, f"{_shown(data)} is unknown.", suggestion(str(data), map(str, known)))
+        return kind(data) if isinstance(kind, type) else data
+
+
+def _is_number(data: Any) -> bool:
+    try:
+        return isinstance(data, int | float) and not isinstance(data, bool) and isfinite(data)
+    except OverflowError:  # a whole number beyond any double
+        return False
+
+
+def _all_finite(data: Any) -> bool:
+    if isinstance(data, list | dict):
+        return all(map(_all_finite, data.values() if isinstance(data, dict) else data))
+    return not isinstance(data, float) or isfinite(data)
+
+
+def _is_date(data: Any) -> bool:
+    try:
+        return isinstance(data, str) and bool(date.fromisoformat(data))
+    except ValueError:
+        return False
+
+
+_SIMPLE: Mapping[Any, tuple[str, Callable[[Any], bool]]] = {
+    str: ("text", lambda data: isinstance(data, str)),
+    bool: ("true or false", lambda data: isinstance(data, bool)),
+    int: ("whole number", lambda data: isinstance(data, int) and not isinstance(data, bool)),
+    float: ("finite number", _is_number),
+    date: ("date YYYY-MM-DD", _is_date),
+}
+_LONGEST = 60  # characters of a value that a message shows
+
+
+def _shown(data: Any) -> str:
+    text = repr(data)
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def _place(path: Path) -> str:
+    """Return a path as it is written: `requirements[0].line.amount`."""
+    names: list[str] = []
+    while path:
+        path, last = path
+        names.append(f"[{last}]" if isinstance(last, int) else f".{last}")
+    return "".join(reversed(names)).removeprefix(".") or "document"
 
 
 def _not_none(choices: tuple[Any, ...]) -> Any:

@@ -7,18 +7,18 @@ calculation *is* the explanation. Nothing here knows a rule.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator
 from datetime import date
+from importlib import import_module
 from typing import Any, ClassVar, Literal, Self
 
 from attrs import field, frozen
 
-from crossmargin.eligibility import Decision, refusals
+from crossmargin.eligibility import Decision, Decisions, refusals
 from crossmargin.errors import InputError, NumericalError, Problem, suggestion
 from crossmargin.parameters import Read
-from crossmargin.records import as_tuple, from_plain, to_plain
+from crossmargin.records import as_tuple
 
 How = Literal["input", "sum", "max", "minimum", "root_sum_square", "scaled", "product", "reduction", "not_modelled"]
 _HOLDS_TO = 1e-9  # relative agreement of a line with its parts; addition order may cost the last bits
@@ -100,6 +100,11 @@ class Line:
             if line.name == name:
                 return line
         raise InputError([Problem(f"no line named {name!r}.", f"line {self.name!r}")])
+
+    def _repr_html_(self) -> str:
+        from crossmargin.tables import line_html  # printing is needed only when asked for
+
+        return line_html(self)
 
     @property
     def value(self) -> float:
@@ -230,13 +235,14 @@ class Report:
     `status` travels with every figure: a `proposed` regime is not in force and says so wherever it is printed.
     """
 
+    SCHEMA: ClassVar[str] = "crossmargin/report/1"  # of its JSON
     regime: str
     title: str
     status: str
     as_of: date
     requirements: tuple[Requirement, ...] = ()
     credits: tuple[Credit, ...] = ()
-    decisions: tuple[Decision, ...] = ()
+    decisions: tuple[Decision, ...] = field(default=(), converter=Decisions)
     notes: tuple[str, ...] = ()
     owners: dict[str, str] = field(factory=dict)
 
@@ -307,13 +313,13 @@ class Report:
         resting = math.fsum(_resting(r.line) for r in self.requirements if r.level == level)
         return min(1.0, resting / gross) if gross else 0.0
 
-    def refused(self) -> tuple[Decision, ...]:
+    def refused(self) -> Decisions:
         """Return what keeps each position out of the programmes that its account asks for.
 
         A position that is directed nowhere shows the first programme that has its product on the list, or the first of
         all; `decisions` holds what every programme says of every position.
         """
-        return refusals(self.decisions)
+        return Decisions(refusals(self.decisions))
 
     def explain(self, depth: int = 9, *, level: str = "clearing") -> str:
         """Return the calculation as an indented tree down to `depth`."""
@@ -327,16 +333,21 @@ class Report:
 
     def to_frame(self) -> Any:
         """Return the records as a pandas DataFrame (extra `frames`)."""
-        return _frame(self.to_records())
+        return _documents().data_frame(self.to_records())
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> Any:
+        """Return the records as an Arrow stream: `polars.DataFrame(report)` and the like (extra `frames`)."""
+        return _documents().arrow_table(self.to_records()).__arrow_c_stream__(requested_schema)
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Return the whole report as JSON that `from_json` reads back."""
-        return json.dumps(to_plain(self), indent=indent, allow_nan=False)
+        text: str = _documents().document_text(self, indent=indent)
+        return text
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Return the report that `to_json` wrote; every line checks its arithmetic again."""
-        read: Self = _read_back(cls, text)
+        read: Self = _documents().from_document(cls, text)
         return read
 
     def __str__(self) -> str:
@@ -344,6 +355,10 @@ class Report:
         from crossmargin.tables import report_text
 
         return report_text(self)
+
+    def plot(self) -> Any:
+        """Return a picture of the requirement, pot by pot (extra `plots`): `crossmargin.plots.regimes`."""
+        return Comparison((self,)).plot()
 
     def _repr_html_(self) -> str:
         from crossmargin.tables import report_html
@@ -355,6 +370,7 @@ class Report:
 class Comparison:
     """Reports of one portfolio under several regimes, the first one being what the others are measured against."""
 
+    SCHEMA: ClassVar[str] = "crossmargin/comparison/1"
     reports: tuple[Report, ...]
 
     def __getitem__(self, regime: str) -> Report:
@@ -364,6 +380,9 @@ class Comparison:
                 return report
         known = ", ".join(report.regime for report in self.reports)
         raise InputError([Problem(f"no regime {regime!r}; compared were {known}.", "comparison")])
+
+    def _ipython_key_completions_(self) -> list[str]:
+        return [report.regime for report in self.reports]
 
     def totals(self, level: str = "clearing") -> dict[str, float]:
         """Return the total of each regime, USD."""
@@ -379,12 +398,15 @@ class Comparison:
         return self.benefit(regime, level) / base if base else 0.0
 
     def bridge(self, regime: str, level: str = "clearing") -> Line:
-        """Return the steps from the first regime's total to this one's, in printed order, adding up exactly."""
+        """Return what changes between the first regime's total and this one's, before credit and in credit, USD.
+
+        Two differences of printed figures, not their causes: for those `analysis.attribution.attribute`.
+        """
         base, other = self.reports[0], self[regime]
         start = Line(f"{base.regime} total", base.total(level))
-        pooling = Line("pooling and model", other.gross(level) - base.gross(level))
-        credit = Line("arrangement credit", other.credit(level) - base.credit(level))
-        return total(f"{other.regime} total", (start, pooling, credit))
+        before = Line("change before credit", other.gross(level) - base.gross(level))
+        credit = Line("change in credit", other.credit(level) - base.credit(level))
+        return total(f"{other.regime} total", (start, before, credit))
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return the records of every report, each naming its regime and status."""
@@ -392,18 +414,21 @@ class Comparison:
 
     def to_frame(self) -> Any:
         """Return the records as a pandas DataFrame (extra `frames`)."""
-        return _frame(self.to_records())
+        return _documents().data_frame(self.to_records())
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> Any:
+        """Return the records as an Arrow stream: `polars.DataFrame(report)` and the like (extra `frames`)."""
+        return _documents().arrow_table(self.to_records()).__arrow_c_stream__(requested_schema)
 
     def to_json(self, *, indent: int | None = None) -> str:
         """Return the whole comparison as JSON, totals and their status first; `from_json` reads it back."""
-        status = {report.regime: report.status for report in self.reports}
-        plain = {"totals": self.totals(), "status": status, "benefits": self._benefits(), **to_plain(self)}
-        return json.dumps(plain, indent=indent, allow_nan=False)
+        text: str = _documents().document_text(self, indent=indent)
+        return text
 
     @classmethod
     def from_json(cls, text: str) -> Self:
         """Return the comparison that `to_json` wrote."""
-        read: Self = _read_back(cls, text)
+        read: Self = _documents().from_document(cls, text)
         return read
 
     def __str__(self) -> str:
@@ -412,14 +437,14 @@ class Comparison:
 
         return comparison_text(self)
 
+    def plot(self) -> Any:
+        """Return a picture of the regimes side by side (extra `plots`): `crossmargin.plots.regimes`."""
+        return import_module("crossmargin.plots").regimes(self)  # a layer above, and an extra
+
     def _repr_html_(self) -> str:
         from crossmargin.tables import comparison_html
 
         return comparison_html(self)
-
-    def _benefits(self) -> dict[str, dict[str, float]]:
-        names = [report.regime for report in self.reports[1:]]
-        return {name: {"usd": self.benefit(name), "share": self.benefit_share(name)} for name in names}
 
 
 def _pot_line(pot: str, entries: list[Requirement | Credit]) -> Line:
@@ -460,21 +485,8 @@ def _record(report: Report, entry: Requirement | Credit) -> dict[str, Any]:
     }
 
 
-def _frame(records: list[dict[str, Any]]) -> Any:
-    try:
-        import pandas as pd
-    except ImportError as error:
-        fix = "Install it: pip install 'crossmargin[frames]'."
-        raise InputError([Problem("pandas is not installed.", "to_frame", fix)]) from error
-    return pd.DataFrame.from_records(records)
+def _documents() -> Any:
+    """Return the module that writes results and reads them back: it is needed only when asked for."""
+    from crossmargin import documents
 
-
-def _read_back(kind: Any, text: str) -> Any:
-    try:
-        data = json.loads(text)
-        if kind is Comparison:
-            data = {"reports": data["reports"]}  # what else stands there is derived
-        return from_plain(kind, data)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        fix = f"Give the text that {kind.__name__}.to_json() wrote."
-        raise InputError([Problem(f"is no {kind.__name__}: {error}.", "JSON", fix)]) from error
+    return documents

@@ -142,7 +142,7 @@ def security_problems(products: Iterable[Product], underlyings: Mapping[str, Und
 
 
 def _kind_problems(products: tuple[Product, ...], underlyings: Mapping[str, Underlying]) -> Iterable[Problem]:
-    """Yield options said to be on an index or a fund where the ticker is something else."""
+    """Yield options said to be on an index or a fund where the ticker is something else, or to deliver an index."""
     said: dict[tuple[str, str], str] = {}
     for product in products:
         if isinstance(product, ListedOption) and product.underlying_kind != "equity":  # what nobody says is `equity`
@@ -152,6 +152,12 @@ def _kind_problems(products: tuple[Product, ...], underlyings: Mapping[str, Unde
     for (ticker, kind), symbol in said.items():
         if ticker not in untold and known[ticker].kind != kind:
             yield Problem(f"is an option on an {kind}, and {ticker} is {known[ticker]}.", symbol, "Correct either.")
+    delivering = (each for each in products if isinstance(each, ListedOption) and each.settlement == "physical")
+    for option in dict.fromkeys(delivering):
+        if option.underlying_kind == "equity" and known[option.underlying].kind == "index":
+            what = f"settles physically, and {option.underlying} is an index, which nobody can deliver."
+            fix = "Give settlement cash and underlying_kind index; and exercise european where it is."
+            yield Problem(what, option.symbol, fix)
 
 
 def _listed(things: Iterable[Security]) -> str:

@@ -114,6 +114,11 @@ def test_json_and_inline_tables_say_the_same(tmp_path):
     ("row", "where", "says"),
     [
         (CASH.replace("FUND", "FUDN"), "'owner'", "Did you mean 'FUND'?"),
+        (CASH.replace("CME", "CMEE"), "'pot'", "Did you mean 'CME'?"),
+        (CASH.replace("CME", "carying firm"), "'pot'", "Did you mean 'carrying firm'?"),
+        (CASH.replace("USD", "USX"), "'currency'", "is no currency. Did you mean"),
+        (CASH.replace("USD", "usd"), "'currency'", "Did you mean 'USD'?"),
+        (CASH.replace("5e6", "1e308"), "'quantity'", "no book holds more"),
         (CASH.replace("DEALER", "DELAER"), "'firm'", "Did you mean 'DEALER'?"),
         (CASH.replace("CFTC_4D_AB", "CFTC_4D_BA"), "'account_class'", "Did you mean 'CFTC_4D_AB'?"),
         (CASH.replace("cash", "cahs"), "'asset'", "Did you mean 'cash'?"),

@@ -146,7 +146,7 @@ def test_shares_of_every_kind_are_written_and_read_back(tmp_path):
         TIPS(0.01875, date(2034, 7, 15), index_ratio=1.08125),
         TIPS(0.01875, date(2034, 7, 15), cusip="91282CLE9", index_ratio=1.0),
     ]
-    positions = [Position(f"{n}", "A", product, -1.5 * n) for n, product in enumerate(held)]
+    positions = [Position(f"{n}", "A", product, -1.5 * n if n % 2 == 0 else -3.0 * n) for n, product in enumerate(held)]
     portfolio = Portfolio([Firm("F")], [], [Account("A", "F", "F", "PROPRIETARY")], positions)
     assert load_book(write_book(portfolio, tmp_path)).portfolio == portfolio
 

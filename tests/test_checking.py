@@ -65,7 +65,7 @@ def test_everything_wrong_is_said_at_once():
     said = found(bad, told(XYZ=-1.0), as_of=AS_OF + timedelta(1))
     words = " | ".join(f"{where}: {what}" for where, what in said)
     assert words.count("|") == 6
-    for word in ("1 days older", "beyond the curve", "no deliverable basket", "ended on 2026-01-08", "2026-03-20"):
+    for word in ("1 day older", "beyond the curve", "no deliverable basket", "ended on 2026-01-08", "2026-03-20"):
         assert word in words
     assert "ABC: is held as ETF(" in words
     assert f"{gone.symbol}: its price is -1." in words

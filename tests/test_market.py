@@ -232,7 +232,7 @@ def test_a_row_with_a_hole_is_refused() -> None:
 def test_check_as_of() -> None:
     market = Market(DAY, ParCurve(DAY, FIVE, YIELDS), a_history())
     market.check_as_of(DAY)
-    with pytest.raises(InputError, match="1 days older than as-of"):
+    with pytest.raises(InputError, match="1 day older than as-of"):
         market.check_as_of(date(2026, 7, 1))
     with pytest.raises(InputError, match="30 days later than as-of"):
         market.check_as_of(date(2026, 5, 31))

@@ -43,6 +43,10 @@ WRONG = {
     "unknown account": ({"positions": [Position("p", "acount", NOTE_7, 1.0)]}, "Did you mean 'account'"),
     "NaN": ({"positions": [Position("p", "account", NOTE_7, math.nan)]}, "quantity is nan"),
     "infinite": ({"positions": [Position("p", "account", NOTE_7, -math.inf)]}, "quantity is -inf"),
+    "too many": ({"positions": [Position("p", "account", NOTE_7, -1e308)]}, r"quantity is -1e\+308, beyond 9"),
+    "text": ({"positions": [Position("p", "account", NOTE_7, "5")]}, "quantity is '5'"),
+    "flag": ({"positions": [Position("p", "account", NOTE_7, True)]}, "quantity is True"),
+    "no day": ({"positions": [Position("p", "account", NOTE_7, 5, "2026-07-01")]}, "'2026-07-01' is not a date"),
 }
 
 

@@ -12,7 +12,8 @@ from attrs import field, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmargin.records import as_frozenset, as_tuple, freeze, from_plain, to_plain
+from crossmargin.errors import InputError
+from crossmargin.records import Tables, as_frozenset, as_tuple, freeze, from_plain, to_plain
 
 
 class Colour(StrEnum):
@@ -94,7 +95,48 @@ def test_converters():
     assert as_frozenset(["a", "a"]) == {"a"}
 
 
-@pytest.mark.parametrize("data", [{"colour": "green"}, {"color": "red"}, {}])
-def test_wrong_data_is_not_read_as_something_else(data):
-    with pytest.raises((ValueError, TypeError, KeyError)):
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        ({"colour": "green"}, "colour: 'green' is unknown."),
+        ({"color": "red"}, "color: is unknown. Did you mean 'colour'?\n  - colour: is missing."),
+        ({}, "colour: is missing."),
+        ([], "document: [] is no object."),
+        ({"colour": ["red"]}, "colour: ['red'] is unknown."),
+        ({"colour": "red", "leaves": "abc"}, "leaves: 'abc' is no list."),
+        ({"colour": "red", "leaves": [{"name": "a"}, {"name": 7}]}, "leaves[1].name: 7 is no text."),
+        ({"colour": "red", "best": {"name": "a", "amount": True}}, "best.amount: True is no finite number."),
+        ({"colour": "red", "best": {"name": "a", "amount": float("nan")}}, "best.amount: nan is no finite number."),
+        ({"colour": "red", "best": {"name": "a", "amount": 10**400}}, "is no finite number."),
+        ({"colour": "red", "best": {"name": "a", "when": "2024-02-30"}}, "best.when: '2024-02-30' is no date"),
+        ({"colour": "red", "names": {"b": None}}, "names.b: None is no text."),
+    ],
+)
+def test_wrong_data_is_named_with_its_place(data, what):
+    with pytest.raises(InputError) as error:
         from_plain(Tree, data)
+    assert what in str(error.value)
+
+
+def test_every_wrong_value_is_told_at_once():
+    with pytest.raises(InputError) as error:
+        from_plain(Tree, {"colour": "red", "leaves": [{"name": 1}, {"amount": "x"}], "names": []})
+    assert len(error.value.problems) == 4
+
+
+@given(trees)
+def test_tables_hold_each_record_once(tree):
+    tables = Tables({Leaf: "leaves"})
+    plain = json.loads(json.dumps(to_plain(tree, tables)))
+    rows: list[Leaf] = []
+    for row in tables.rows.get("leaves", []):
+        rows.append(from_plain(Leaf, {**row, "parts": []}))
+        rows[-1] = Leaf(rows[-1].name, rows[-1].amount, rows[-1].when, tuple(rows[at] for at in row.get("parts", ())))
+    assert from_plain(Tree, plain, {Leaf: tuple(rows)}) == tree
+    assert len(tables.rows.get("leaves", [])) == len({json.dumps(row) for row in tables.rows.get("leaves", [])})
+
+
+@pytest.mark.parametrize("place", [-1, 1, True, "0", 0.0])
+def test_a_place_that_is_in_no_table_is_refused(place):
+    with pytest.raises(InputError, match="no place in a table of 1 rows"):
+        from_plain(Tree, {"colour": "red", "best": place}, {Leaf: (Leaf("a"),)})

@@ -269,8 +269,9 @@ def test_a_share_of_nothing_is_nothing():
     assert Comparison((empty, REPORT)).benefit_share("cross_margin") == 0.0
 
 
-def test_the_bridge_adds_up():
+def test_the_bridge_tells_changes_and_not_causes():
     bridge = COMPARISON.bridge("cross_margin")
+    assert [part.name for part in bridge.parts] == ["siloed total", "change before credit", "change in credit"]
     assert [part.amount for part in bridge.parts] == [210.0, 0.0, -32.0]
     assert bridge.amount == REPORT.total()
 
@@ -284,6 +285,6 @@ def test_reports_are_found_by_name():
 
 def test_json_of_a_comparison_begins_with_the_totals():
     text = COMPARISON.to_json(indent=2)
-    assert list(json.loads(text))[:2] == ["totals", "status"]
+    assert list(json.loads(text))[:3] == ["schema", "totals", "status"]
     assert json.loads(text)["benefits"]["cross_margin"]["usd"] == 32.0
     assert Comparison.from_json(text) == COMPARISON

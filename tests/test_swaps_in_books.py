@@ -257,7 +257,7 @@ def test_rows_by_hand(tmp_path):
         ({**SWAP, "steps": "2027-09-31:5"}, "'steps'", "not in the calendar"),
         ({**SWAP, "steps": "2027-09-15:many"}, "'steps'", "no number"),
         ({**SWAP, "steps": "2028-09-15:5 2027-09-15:4"}, "'steps'", "do not increase"),
-        ({**SWAP, "reference": "ACME"}, "'reference'", "does not belong to a overnight_swap"),
+        ({**SWAP, "reference": "ACME"}, "'reference'", "does not belong to an overnight_swap"),
         ({**TERM_SWAP, "fixing_days": "1.5"}, "'fixing_days'", "no whole number"),
         ({**TERM_SWAP, "fixing_days": "-1"}, "'fixing_days'", "no count of business days"),
         ({**LEGS, "receive": ""}, "'receive'", "is missing"),

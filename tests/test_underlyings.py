@@ -269,6 +269,16 @@ def test_an_option_is_on_what_its_ticker_is():
     assert security_says([on_stock, SPY]) == [(on_stock.symbol, f"is an option on an index, and SPY is {SPY}.")]
 
 
+def test_an_index_is_not_delivered():
+    spx = {"SPX": Underlying("SPX", 0.2, 5000.0, security=Index("SPX", "broad_high_cap"))}
+    blank = ListedOption("SPX", "call", 5000.0, EXPIRY)
+    (problem,) = security_problems([blank, blank], spx)
+    assert (problem.where, "SPX is an index" in problem.what) == (blank.symbol, True)
+    assert not list(security_problems([blank], {}))
+    cash = ListedOption("SPX", "call", 5000.0, EXPIRY, settlement="cash", exercise="european", underlying_kind="index")
+    assert not list(security_problems([cash], spx))
+
+
 def test_an_underlying_stands_under_its_own_symbol():
     wrong = {"SPY": Underlying("SPX", 0.2, 5000.0)}
     said = [("SPY", "the market keeps 'SPX' under this symbol.")]

@@ -1,4 +1,4 @@
-"""The command `crossmargin`: demo, compare, explain, where, study, rules, conformance, warmup.
+"""The command `crossmargin`: demo, compare, explain, where, read, report, study, rules, conformance, warmup.
 
 Call `main(arguments)`; it returns the exit code. A command computes its whole output before any of it is printed,
 so that nothing partial is ever shown as if it were whole. Nothing is calculated here: each group of commands has its
@@ -12,11 +12,11 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from crossmargin.cli import book, rules, study
+from crossmargin.cli import book, page, read, rules, study
 from crossmargin.cli.inputs import INTERRUPTED, REFUSED, Output, version
 from crossmargin.errors import CrossMarginError
 
-GROUPS = (book, study, rules)
+GROUPS = (book, read, page, study, rules)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

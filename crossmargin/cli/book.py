@@ -20,6 +20,7 @@ def add(commands: Any) -> None:
     compare.add_argument("book", metavar="BOOK", help="book file, .toml or .json")
     add_market(compare)
     compare.add_argument("--regimes", default=REGIMES, help="in this order, the first is the base (%(default)s)")
+    compare.add_argument("--out", metavar="FILE", help="write it too, as the ending says: .json .csv .parquet .xlsx")
     _add_explain(commands)
     _add_where(commands)
 
@@ -61,6 +62,10 @@ def _compare(chosen: Namespace) -> Output:
 
     portfolio, market, regimes = inputs(chosen, chosen.regimes.split(","))
     comparison = compare(portfolio, market, regimes)
+    if chosen.out:
+        from crossmargin.io.report_files import write_report
+
+        write_report(comparison, chosen.out)
     return Output(comparison.to_json(indent=2) if chosen.json else f"{comparison}{market_note(chosen, market)}")
 
 

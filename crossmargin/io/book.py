@@ -6,23 +6,26 @@ file, row, id and field. The format is described in the reference, page "Book fi
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
 from attrs import evolve, field, frozen
 
-from crossmargin.accounts import Account, AccountClass, Customer, Firm
-from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.accounts import Account, AccountClass, ClearingHouse, Customer, Firm
+from crossmargin.errors import InputError, Problem, Problems, suggestion, with_article
 from crossmargin.io import book_fields as fields
 from crossmargin.io.book_crif import CrifFiles
 from crossmargin.io.book_fields import Columns
 from crossmargin.io.book_files import Draft, read_draft
 from crossmargin.io.entries import Entry, Field, read_fields, refuse_unknown
 from crossmargin.portfolio import Portfolio, Position
-from crossmargin.posted import Asset, Cash, OtherAsset, Posted, passing_on
+from crossmargin.posted import CARRYING_FIRM, Asset, Cash, OtherAsset, Posted, passing_on
 from crossmargin.products import (
     PRODUCT_KINDS,
     BondTotalReturnSwap,
@@ -212,7 +215,11 @@ def _refuse_foreign(entry: Entry, kind: str, columns: Columns) -> None:
     own = fields.names(fields.ASSET_FIELDS.get(kind) or fields.PRODUCT_FIELDS[kind])
     for name in entry.values:
         if name in columns.names and name not in own and name not in columns.head:
-            entry.note(name, f"does not belong to a {kind}.", f"Leave it blank, or correct the {columns.chosen_by}.")
+            entry.note(
+                name,
+                f"does not belong to {with_article(kind)}.",
+                f"Leave it blank, or correct the {columns.chosen_by}.",
+            )
 
 
 def _refer_to_securities(entry: Entry, own: Sequence[str], securities: _Securities) -> bool:
@@ -401,6 +408,7 @@ def _check_references(draft: Draft) -> None:
         _refer(entry, "owner", owners)
         _refer(entry, "provided_by", owners)
         _refer(entry, "firm", firms)
+        _refer(entry, "pot", _pots() | firms)
         _refer(entry, "passed_on", _ids(draft["collateral"]))
 
 
@@ -421,8 +429,20 @@ def _refer(entry: Entry, name: str, known: Iterable[str]) -> None:
 
 def _programmes() -> list[str]:
     """Ids of the arrangements that come with the package: the names of the files that describe them."""
+    return [each.name.removesuffix(".toml") for each in _descriptions()]
+
+
+@cache
+def _pots() -> frozenset[str]:
+    """Names of what may hold collateral: clearing houses, firms, and the pots that arrangements name."""
+    told = (tomllib.loads(each.read_text(encoding="utf-8")).get("parameters", {}) for each in _descriptions())
+    named = {dated["value"] for parameters in told for dated in parameters.get("pot", {}).get("values", ())}
+    return frozenset({*(each.value for each in ClearingHouse), CARRYING_FIRM, *named})
+
+
+def _descriptions() -> Iterable[Traversable]:
     found = files("crossmargin").joinpath("arrangements").iterdir()
-    return [each.name.removesuffix(".toml") for each in found if each.name.endswith(".toml")]
+    return [each for each in found if each.name.endswith(".toml")]
 
 
 def _passed_on(deposits: Sequence[_Deposit]) -> Iterator[Problem]:

@@ -6,8 +6,8 @@ Nothing here opens a file.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from types import MappingProxyType
 
 from attrs import frozen
@@ -16,6 +16,7 @@ from crossmargin.accounts import AccountClass, Agreement, ClearingHouse, Custome
 from crossmargin.io import book_swaps as swaps
 from crossmargin.io import entries as read
 from crossmargin.io.entries import Entry, Field, Reader
+from crossmargin.io.quantities import fault
 from crossmargin.posted import OTHER_KINDS
 from crossmargin.products import PRODUCT_KINDS, contract_specs
 from crossmargin.products.equities import BREADTHS
@@ -27,7 +28,15 @@ from crossmargin.products.swaps import CLEARING, SIDES
 SECTIONS = ("firms", "customers", "accounts", "securities", "positions", "collateral")
 SECURITY_KINDS = ("treasury_bill", "treasury_note", "treasury_bond", "treasury_frn", "tips", "strips")
 
-_CODE = re.compile(r"[A-Z]{3}")
+_CODES = (  # ISO 4217, those of money, and CNH
+    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF "
+    "CHF CLP CNH CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD "
+    "HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL "
+    "LYD MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR "
+    "PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP "
+    "TRY TTD TWD TZS UAH UGX USD UYU UZS VES VND VUV WST XAF XCD XCG XOF XPF YER ZAR ZMW ZWG"
+)
+CURRENCIES = frozenset(_CODES.split())
 _SMALLEST_COUPON = 0.001  # no Treasury pays less but nothing: a lower one is a decimal in a field of percent
 
 
@@ -47,8 +56,16 @@ def _word(entry: Entry, name: str) -> str | None:
     return None
 
 
+def _quantity(entry: Entry, name: str) -> float | None:
+    quantity = read.number(entry, name)
+    if quantity is not None and (wrong := fault(str(entry.values.get("product")), quantity)):
+        entry.note(name, f"{entry.values[name]}: {wrong}.", "Is it mistyped?")
+        return None
+    return quantity
+
+
 def _amount(entry: Entry, name: str) -> float | None:
-    amount = read.number(entry, name)
+    amount = _quantity(entry, name)
     if amount is not None and amount < 0.0:
         entry.note(name, f"{entry.values[name]} is below 0.", "What is owed is a requirement, not collateral.")
         return None
@@ -57,9 +74,11 @@ def _amount(entry: Entry, name: str) -> float | None:
 
 def _currency(entry: Entry, name: str) -> str | None:
     code = read.text(entry, name)
-    if code is None or _CODE.fullmatch(code):
+    if code is None or code in CURRENCIES:
         return code
-    entry.note(name, f"{code!r} is no currency.", "Write its code of three capitals: USD.")
+    near = get_close_matches(code.upper(), sorted(CURRENCIES), n=1) if len(code) == len("USD") else []
+    fix = f"Did you mean {near[0]!r}?" if near else "Write its code of three capitals: USD."
+    entry.note(name, f"{code!r} is no currency.", fix)
     return None
 
 
@@ -102,7 +121,7 @@ ACCOUNT = (
     Field("net", read.flag),
 )
 SECURITY = (Field("name", _word), _needed("product", read.one_of(SECURITY_KINDS)))
-POSITION = (_ID, _needed("account", read.text), _needed("quantity", read.number), Field("settles", read.day))
+POSITION = (_ID, _needed("account", read.text), _needed("quantity", _quantity), Field("settles", read.day))
 PRODUCT = (_needed("product", read.one_of(PRODUCT_KINDS)),)
 
 _MATURITY, _ISSUE, _CUSIP = _needed("maturity", read.day), Field("issue", read.day), Field("cusip", _word)

@@ -74,6 +74,8 @@ FACTOR, NOTIONAL, PRESENT_VALUE = "Param_AddOnNotionalFactor", "Notional", "PV"
 _ADD_ONS = (MULTIPLIER, FIXED, FACTOR, NOTIONAL)
 _TYPES = (*RISK_TYPES, *_ADD_ONS, PRESENT_VALUE)
 _SCHEDULE = "schedule"
+MODELS = ("SIMM", "SIMM-P", "SIMM-R", "Schedule")  # blank is SIMM; P of the pledgor, R of the receiver
+SUB_CURVES = ("OIS", "Libor1m", "Libor3m", "Libor6m", "Libor12m", "Prime", "Municipal")
 _NEEDED = ("product_class", "risk_type", "qualifier")
 # Read when they are asked for: SIMM looks at none of them.
 _LATER = frozenset({"valuation_date", "trade_id", "post_regulations", "collect_regulations", "end_date"})
@@ -355,6 +357,7 @@ def _check(crif: Crif, problems: Problems) -> None:
     for code, value in enumerate(kinds.values):
         if value not in _TYPES:
             notes.add(kinds.codes == code, "risk_type", f"{value!r} is unknown.", suggestion(value, _TYPES))
+    _check_words(crif, kinds.among(("Risk_IRCurve",)), notes)
     with problems.collecting():
         crif.checked()
     money = used & _of_kind(crif, (*RISK_TYPES, FIXED, NOTIONAL)) & np.isnan(_money(crif))
@@ -367,6 +370,18 @@ def _check(crif: Crif, problems: Problems) -> None:
     negative = (fixed & (_money(crif) < 0.0)) | (factor & (crif.amount < 0.0))
     notes.add(negative, "amount", "is below 0.", "An add-on never lowers the margin.")
     _check_multipliers(crif, used & _of_kind(crif, (MULTIPLIER,)), notes)
+
+
+def _check_words(crif: Crif, curves: NDArray[np.bool_], notes: _Notes) -> None:
+    """Note models and sub-curves that are none: a misspelt one would be margined apart, or by another rule."""
+    models, labels = crif.column("im_model"), crif.column("label2")
+    for code, text in enumerate(models.values):
+        if text and text.replace("_", "-").lower() not in {each.lower() for each in MODELS}:
+            notes.add(models.codes == code, "im_model", f"{text!r} is no model.", suggestion(text, MODELS))
+    for code in np.unique(labels.codes[curves]).tolist():
+        if (text := labels.values[code]) and text not in SUB_CURVES:
+            here = curves & (labels.codes == code)
+            notes.add(here, "label2", f"{text!r} is no sub-curve.", suggestion(text, SUB_CURVES))
 
 
 def _check_multipliers(crif: Crif, rows: NDArray[np.bool_], notes: _Notes) -> None:

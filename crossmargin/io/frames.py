@@ -10,13 +10,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime, time
-from importlib import import_module
 from io import StringIO
 from typing import Any
 
 from crossmargin.errors import InputError, Problem, suggestion
 from crossmargin.io.brokers.statement import Item, Statement, statement_of
 from crossmargin.io.brokers.tables import COLUMNS, NEEDED, holding
+from crossmargin.io.extras import extra
 from crossmargin.products import Product
 
 BACKENDS = ("pandas", "polars", "pyarrow")
@@ -54,8 +54,10 @@ def positions_from_frame(
 
     Examples
     --------
-    >>> import pyarrow  # doctest: +SKIP
-    >>> held = positions_from_frame(pyarrow.table({"symbol": ["IBM"], "quantity": [500]}))  # doctest: +SKIP
+    >>> import pyarrow
+    >>> held = positions_from_frame(pyarrow.table({"symbol": ["IBM"], "quantity": [500]}))
+    >>> held.positions[0].product.symbol, held.positions[0].quantity
+    ('IBM', 500.0)
     """
     table = _table(frame)
     places = _columns(list(table.columns), columns or {})
@@ -82,8 +84,8 @@ def frame_of(records: Iterable[Mapping[str, Any]], *, backend: str = "pandas") -
     rows = list(records)
     names = dict.fromkeys(name for row in rows for name in row)
     filled = {name: _alike([row.get(name) for row in rows]) for name in names}
-    narwhals = _library("narwhals")
-    _library(backend)
+    narwhals = extra("narwhals", "frames")
+    extra(backend, "frames")
     return narwhals.from_dict(filled, backend=backend).to_native()
 
 
@@ -116,12 +118,12 @@ def _alike(column: list[Any]) -> list[Any]:
 
 
 def _table(frame: Any) -> Any:
-    narwhals = _library("narwhals")
+    narwhals = extra("narwhals", "frames")
     try:
         return narwhals.from_native(frame, eager_only=True)
     except TypeError as error:
         if hasattr(frame, _CAPSULE):
-            _library("pyarrow")
+            extra("pyarrow", "frames")
             return narwhals.DataFrame.from_arrow(frame, backend="pyarrow")
         fix = "Give an eager frame of pandas, polars or pyarrow, or an object with an Arrow stream."
         raise InputError([Problem(f"{type(frame).__name__} is no data frame.", "frame", fix)]) from error
@@ -173,11 +175,3 @@ def _text(value: Any) -> str:
         return value.date().isoformat()
     text = repr(float(value)) if isinstance(value, float) else str(value).strip()
     return "" if text in _NULLS else text
-
-
-def _library(name: str) -> Any:
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        fix = "Install it: pip install 'crossmargin[frames]'."
-        raise InputError([Problem(f"{name} is not installed.", "frames", fix)]) from error

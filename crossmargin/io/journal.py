@@ -71,8 +71,12 @@ def write_whole(path: str | os.PathLike[str], text: str) -> None:
     """Write a text file so that a reader finds the old one or the new one, never a part."""
     file = Path(path)
     beside = file.with_name(f".{file.name}.part")
-    beside.write_text(text, encoding="utf-8", newline="")
-    beside.replace(file)
+    try:
+        beside.write_text(text, encoding="utf-8", newline="")
+        beside.replace(file)
+    except OSError:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def csv_text(records: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:

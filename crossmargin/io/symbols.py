@@ -16,6 +16,7 @@ from typing import Any
 
 from attrs import evolve, field, frozen
 
+from crossmargin.columns import as_date
 from crossmargin.errors import InputError, Problem
 from crossmargin.io.symbol_treasuries import TREASURY_KINDS, reads_as_treasury, treasury_from_text
 from crossmargin.io.symbol_words import (
@@ -165,7 +166,8 @@ def resolve(
     ('ZN 2026-09', 'Bloomberg futures code', 'The year digit 6 is read as 2026.')
     """
     text = " ".join(symbol.upper().split())
-    asked = _Asked(symbol, text, " ".join(description.upper().split()), hint, as_of, known or {})
+    day = as_of if as_of is None else as_date(as_of, "as_of")
+    asked = _Asked(symbol, text, " ".join(description.upper().split()), hint, day, known or {})
     for read in _READERS:
         if found := read(asked):
             return found

@@ -96,6 +96,14 @@ def option_values(
     return values
 
 
+def european_books(
+    options: Sequence[ListedOption], market: Market, scenarios: ScenarioSet, *, curves: tuple[FloatArray, FloatArray]
+) -> Iterable[tuple[tuple[Option, ...], EuropeanBook]]:
+    """Yield European options on shares or indices expiry by expiry, as books whose column 0 is today; else as above."""
+    for each in _slices(options, _Setting(market, scenarios, curves, {})):
+        yield each.options, _book(each, each.discount)
+
+
 def option_problems(options: Iterable[Option], market: Market, scenarios: ScenarioSet) -> Iterable[Problem]:
     """Yield every option that lacks an underlying, a spot, a move or time to expiry."""
     for option in options:
@@ -181,10 +189,15 @@ def _volatility(
 
 def _european(slice_: _Slice, discount: FloatArray) -> FloatArray:
     """Return European values [n_options, 1 + n_scenarios] per unit, the forward following `discount`."""
+    return european_values(_book(slice_, discount))
+
+
+def _book(slice_: _Slice, discount: FloatArray) -> EuropeanBook:
+    """Return the options of a slice as if European."""
     carry = np.exp(-slice_.underlying.dividend_yield * slice_.time) / discount
     forward = slice_.spot if _on_future(slice_.options[0]) else slice_.spot * carry
     n_options, rows = len(slice_.options), len(slice_.volatility)
-    book = EuropeanBook(
+    return EuropeanBook(
         forward=forward[None, :],
         discount=discount[None, :],
         time=slice_.time,
@@ -196,7 +209,6 @@ def _european(slice_: _Slice, discount: FloatArray) -> FloatArray:
         is_call=[option.right == "call" for option in slice_.options],
         volatility=np.ones(n_options),
     )
-    return european_values(book)
 
 
 def _american(slice_: _Slice) -> FloatArray:

@@ -311,8 +311,8 @@ def test_the_report_survives_json_and_tells_its_sources():
     assert {read.grade for read in report.assumptions()} == {"assumed"}
     record = report.to_records()[0]
     assert (record["pot"], record["account_class"], record["required"]) == ("CME", "PROPRIETARY", 90.0)
-    with pytest.raises(InputError, match="is no CollateralReport"):
-        CollateralReport.from_json('{"balances": 3}')
+    with pytest.raises(InputError, match="balances: 3 is no list"):
+        CollateralReport.from_json('{"schema": "crossmargin/collateral/1", "balances": 3}')
     with pytest.raises(InputError, match="nothing is required or posted"):
         report.at(place("OCC"))
     assert "value after haircuts" in report.balances[0].explain()

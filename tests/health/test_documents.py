@@ -190,6 +190,7 @@ def test_the_extras_are_the_promised_ones():
         "bench",
         "distributed",
         "docs",
+        "excel",
         "frames",
         "plots",
         "test",

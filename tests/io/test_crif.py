@@ -144,6 +144,22 @@ def test_every_bad_field_is_listed():
     ]
 
 
+def test_misspelt_models_and_sub_curves_are_told():
+    curve = "P,RatesFX,Risk_IRCurve,USD,1,5y,{},5,USD,,{}"
+    with pytest.raises(InputError) as caught:
+        crif(curve.format("Libor4m", ""), curve.format("OIS", "SIM"), curve.format("ois", "shedule"), FX)
+    assert [str(problem) for problem in caught.value.problems] == [
+        "CRIF row 3, field 'IMModel': 'SIM' is no model. Did you mean 'SIMM'?",
+        "CRIF row 4, field 'IMModel': 'shedule' is no model. Did you mean 'Schedule'?",
+        "CRIF row 2, field 'Label2': 'Libor4m' is no sub-curve. Did you mean 'Libor6m'?",
+        "CRIF row 4, field 'Label2': 'ois' is no sub-curve. Did you mean 'OIS'?",
+    ]
+    for model in ("SIMM", "simm-p", "SIMM_R", "schedule", ""):
+        assert len(crif(curve.format("Libor3m", model))) == 1
+    credit = "P,Credit,Risk_CreditNonQ,A,1,5y,CMBX,5,USD,,"
+    assert len(crif(credit)) == 1, "labels of other risks are free"
+
+
 def test_plain_and_irregular_files_find_the_same_problems():
     rows = ["P,RatesFX,Risk_FX,EURO,,,,5,EUR,5.5,", "P,RatesFX,Risk_Fx,EUR,,,,5,EUR,5.5,"]
     shifted = [(where.replace("row 4", "row 3"), what) for where, what in problems_of(rows[0], "", rows[1])]

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import subprocess
 import sys
 from datetime import date, datetime
 
 import pytest
 
+from crossmargin.documents import RECORD
 from crossmargin.errors import InputError
 from crossmargin.io.frames import BACKENDS, csv_of, frame_of, positions_from_frame
 from crossmargin.io.market_files import read_tidy_par_yields
+from crossmargin.results import Comparison, Report, Requirement, not_modelled
 
 COLUMNS = {
     "Symbol": ["IBM", "ZNU6", "SPY   260918P00570000", None],
@@ -65,7 +68,7 @@ def test_columns_may_be_called_otherwise():
 
 
 def test_whole_and_awkward_numbers_keep_every_digit():
-    numbers = [0.1 + 0.2, 1e-9, 1e22, -1e9]
+    numbers = [0.1 + 0.2, 1e-9, 1e15, -1e9]
     frame = framed("pyarrow", {"symbol": ["A", "B", "C", "D"], "quantity": numbers})
     assert [p.quantity for p in positions_from_frame(frame).positions] == numbers
     frame = framed("pyarrow", {"symbol": ["A"], "quantity": [2**53]})
@@ -134,3 +137,23 @@ def test_a_missing_library_says_how_to_install_it(monkeypatch):
         InputError, match=r"narwhals is not installed\. Install it: pip install 'crossmargin\[frames\]'"
     ):
         positions_from_frame({"symbol": ["A"]})
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_a_report_is_an_arrow_stream_of_its_records(empty):
+    pytest.importorskip("pyarrow")
+    polars = pytest.importorskip("polars")
+    asked = Requirement("p", "A", "CME", "clearing", "toy", ("1",), not_modelled("gap", "not public"))
+    report = Report("siloed", "Siloed", "in_force", AS_OF, () if empty else (asked,))
+    for result in (report, Comparison((report,))):
+        frame = polars.DataFrame(result)
+        assert frame.to_dicts() == result.to_records()
+        assert (frame.columns, frame["amount"].dtype) == (list(RECORD), polars.Float64)
+
+
+def test_no_extra_is_loaded_until_it_is_used():
+    extras = ["narwhals", "openpyxl", "pandas", "polars", "pyarrow"]
+    modules = "recognise, statement_book, report_files, workbook, frames"
+    code = f"import sys, crossmargin; from crossmargin.io import {modules}; print(*{{*sys.modules}} & {{*{extras}}})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not done.stdout.split()

@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import date
 from pathlib import Path
 
+from attrs import evolve
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,7 +16,9 @@ from crossmargin.errors import InputError
 from crossmargin.io import book_fields
 from crossmargin.io.book import load_book
 from crossmargin.io.book_writer import write_book
+from crossmargin.io.quantities import CONTRACTS
 from crossmargin.portfolio import Portfolio, Position
+from crossmargin.posted import MOST_QUANTITY
 from crossmargin.products import (
     PRODUCT_KINDS,
     STRIPS,
@@ -77,11 +80,16 @@ def portfolios(draw):
     firm = Firm(draw(ids), {"BD"}, {"FICC"}, name=draw(ids))
     customer = Customer(draw(ids.filter(lambda id: id != firm.id)), name=draw(ids))
     account = Account(draw(ids), customer.id, firm.id, draw(st.sampled_from(AccountClass)), "cme_ficc")
-    quantities = st.floats(allow_nan=False, allow_infinity=False)
+    quantities = st.floats(-MOST_QUANTITY, MOST_QUANTITY)
     settles = st.one_of(st.none(), days)
     chosen = draw(st.lists(ids, unique=True, max_size=4))
-    rows = [Position(id, account.id, draw(anything), draw(quantities), draw(settles)) for id in chosen]
+    rows = [_whole(Position(id, account.id, draw(anything), draw(quantities), draw(settles))) for id in chosen]
     return Portfolio([firm], [customer], [account], rows)
+
+
+def _whole(position: Position) -> Position:
+    """A file may hold whole contracts only."""
+    return evolve(position, quantity=float(int(position.quantity))) if position.product.kind in CONTRACTS else position
 
 
 @given(portfolios())

@@ -14,8 +14,10 @@ from typing import TypeAlias
 
 from attrs import Factory, define, evolve, field, frozen
 
+from crossmargin.columns import as_date
 from crossmargin.errors import InputError, Problem
 from crossmargin.io.brokers.cells import amount, is_blank
+from crossmargin.io.quantities import fault
 from crossmargin.io.symbols import Resolved, resolve
 from crossmargin.portfolio import Position
 from crossmargin.products import (
@@ -198,7 +200,7 @@ class Statement:
     def report(self) -> str:
         """Return in words what was read, what was not and why, and what was guessed."""
         uses = Counter(row.use or "not understood" for row in self.rows)
-        counts = ", ".join(f"{uses[use]} {use}" for use in ("position", "cash", "set aside", "not understood"))
+        counts = ", ".join(f"{use} {uses[use]}" for use in ("position", "cash", "set aside", "not understood"))
         head = f"{self.name} ({self.format}, {self.as_of or 'no date'}): {len(self.rows)} rows: {counts}"
         parts = (("Not understood", self.not_understood), ("Guessed", self.guesses))
         return "\n".join([head, *(line for title, items in parts if items for line in (f"{title}:", *_listed(items)))])
@@ -233,7 +235,8 @@ def statement_of(
     items: Iterable[Item], *, name: str, kind: str, as_of: date | None, known: Mapping[str, Product], account: str
 ) -> Statement:
     """Return the statement that the rows of a file make up; `account` is used where a row names none."""
-    draft = _Draft(known, as_of, account)
+    day = as_of if as_of is None else as_date(as_of, "as_of")
+    draft = _Draft(known, day, account)
     for item in items:
         match item:
             case Holding():
@@ -244,7 +247,7 @@ def statement_of(
                 draft.row(item, "set aside", item.reason)
             case Unread():
                 draft.row(item, "", item.reason)
-    return Statement(name, kind, as_of, draft.positions, draft.cash, draft.quotes, draft.rows, draft.guesses)
+    return Statement(name, kind, day, draft.positions, draft.cash, draft.quotes, draft.rows, draft.guesses)
 
 
 def shortened(text: str) -> str:
@@ -279,6 +282,9 @@ def _hold(draft: _Draft, item: Holding) -> None:
         _check_row(item, quantity)
         resolved = _resolved(draft, item)
         product = _sized(item, resolved.product)
+        if wrong := fault(product.kind, quantity):
+            draft.row(item, "", f"The quantity is {item.quantity}: {wrong}.")
+            return
         price = None if is_blank(item.price) else amount(item.price)
         doubt = _value_doubt(item, product, quantity)
     except ValueError as error:
