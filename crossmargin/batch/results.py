@@ -1,0 +1,215 @@
+"""The figures of many accounts: totals by regime and level, what they leave out, and the report of any account."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from attrs import evolve, field, frozen
+from numpy.typing import NDArray
+
+from crossmargin.batch.planning import CREDIT, Gap, Plan
+from crossmargin.columns import FloatArray
+from crossmargin.errors import InputError, Problem, suggestion
+from crossmargin.margin import margin
+from crossmargin.portfolio import Portfolio
+from crossmargin.pricing.many_pools import Holdings
+from crossmargin.regimes import SILOED, Regime
+from crossmargin.results import LEVELS, Report
+
+_BITS = 64  # of a word
+
+
+@frozen(eq=False)
+class Batch:
+    """The figures of many accounts.
+
+    Attributes
+    ----------
+    plan : Plan
+        What was measured.
+    accounts : array [n_accounts]
+        What accounts are called.
+    template : array of int [n_accounts]
+        The template that each is like.
+    values : array [n_accounts, n_figures]
+        Amount of each of `plan.figures`, USD: a requirement is never negative, a credit never positive. Figures of
+        another template are 0.
+    tails : array [n_accounts, n_tails]
+        The losses behind them, of the tails of each of `plan.kinds` in turn, USD, never negative.
+    error_bound : array [n_accounts]
+        How far a loss can be from that of exact arithmetic, USD; single precision only, 0 otherwise. Times the factor
+        of the reducer, where it has one.
+    """
+
+    plan: Plan
+    accounts: NDArray[Any]
+    template: NDArray[np.int64]
+    values: FloatArray
+    tails: FloatArray
+    error_bound: FloatArray
+    held: Holdings = field(repr=False)
+    places: NDArray[np.int64] = field(repr=False)
+
+    def gross(self, regime: str, level: str = "clearing") -> FloatArray:
+        """Return the requirements of one level before credit, [n_accounts], USD."""
+        return self._sum(regime, level, credits=False)
+
+    def credit(self, regime: str, level: str = "clearing") -> FloatArray:
+        """Return the credits of one level, [n_accounts], USD, never positive."""
+        return self._sum(regime, level, requirements=False)
+
+    def total(self, regime: str, level: str = "clearing") -> FloatArray:
+        """Return requirements less credits of one level, [n_accounts], USD: what `Report.total` says of each.
+
+        Where `whole` says no, the report has more than this.
+
+        Raises
+        ------
+        InputError
+            The batch has no such regime, or nobody has such a level.
+        """
+        return self._sum(regime, level)
+
+    def whole(self, regime: str, level: str = "clearing") -> NDArray[np.bool_]:
+        """Return whether the total of each account is that of its report, [n_accounts]: nothing was left out."""
+        self._refuse_unknown(regime, level)
+        found = np.ones(len(self.accounts), dtype=bool)
+        for gap, touched in self._gaps:
+            if gap.reported and (gap.regime, gap.level) == (regime, level):
+                found &= ~touched
+        return found
+
+    @cached_property
+    def gaps(self) -> tuple[Gap, ...]:
+        """What totals leave out, each with the number of accounts that it touches; those that touch none are dropped.
+
+        What the report has and the batch leaves out comes first, then what nobody models.
+        """
+        counted: dict[Gap, int] = {}
+        for gap, touched in self._gaps:
+            counted[gap] = counted.get(gap, 0) + int(touched.sum())
+        found = [evolve(gap, accounts=count) for gap, count in counted.items() if count]
+        return tuple(sorted(found, key=lambda gap: not gap.reported))
+
+    @property
+    def not_modelled(self) -> tuple[str, ...]:
+        """What totals leave out though reports have it, in words, with the accounts that it touches."""
+        told = (gap for gap in self.gaps if gap.reported)
+        return tuple(f"{gap.regime}, {gap.level}, {gap.pot}: {gap.what} ({gap.accounts:,} accounts)" for gap in told)
+
+    @cached_property
+    def unmodelled(self) -> NDArray[np.int64]:
+        """Net positions of each account that no figure has an amount for, whatever the regime: [n_accounts]."""
+        held, counts = self.held, np.diff(self.held.starts[:: self.held.n_silos])
+        account = np.repeat(np.arange(len(counts)), counts)
+        missing = np.zeros((len(self.plan.kinds), len(self.plan.products)), dtype=bool)
+        for number, kind in enumerate(self.plan.kinds):
+            missing[number, [n for n in range(len(self.plan.products)) if n not in kind.takes]] = True
+        template = np.empty(len(counts), dtype=np.int64)
+        template[self.places] = self.template
+        none = missing[template[account], held.row_ids[: len(held.quantities)]]
+        return np.bincount(account[none], minlength=len(counts))[self.places]
+
+    def digest(self) -> str:
+        """Return a hash of plan, accounts, losses and figures: the same for any order of rows and number of threads.
+
+        It covers `Plan.digest` (rules, market, scenarios), every loss found on the P&L that was given, and every figure
+        that totals are made of.
+        """
+        found = hashlib.sha256(self.plan.digest().encode())
+        for account in self.accounts.tolist():
+            found.update(repr(account).encode() + b"\0")
+        found.update(self.template.astype("<i8").tobytes())
+        for amounts in (self.values, self.tails):
+            found.update((amounts + 0.0).astype("<f8").tobytes())
+        return found.hexdigest()
+
+    def place(self, account: object) -> int:
+        """Return where an account stands in `accounts`.
+
+        Raises
+        ------
+        InputError
+            The batch has no such account.
+        """
+        where = np.flatnonzero(self.accounts == account)
+        if not where.size:
+            raise InputError([Problem(f"no account {account!r}.", "batch", "Take one of `accounts`.")])
+        return int(where[0])
+
+    def portfolio_of(self, account: object) -> Portfolio:
+        """Return the portfolio of one account, positions netted by product.
+
+        Raises
+        ------
+        InputError
+            The batch has no such account.
+        """
+        place = self.place(account)
+        first, last = (self.held.starts[(int(self.places[place]) + n) * self.held.n_silos] for n in (0, 1))
+        rows = zip(self.held.row_ids[first:last].tolist(), self.held.quantities[first:last].tolist(), strict=True)
+        kind = int(self.template[place])
+        positions = [self.plan.position(f"{account}-{n}", *row, kind=kind) for n, row in enumerate(rows)]
+        return evolve(self.plan.portfolio, accounts=[self.plan.kinds[kind].account], positions=positions)
+
+    def report_of(self, account: object, regime: Regime | str = SILOED) -> Report:
+        """Return the full report of one account by the spine: the same figures to the cent, with all behind them."""
+        return margin(self.portfolio_of(account), self.plan.market, regime, rules=self.plan.rules)
+
+    def _sum(self, regime: str, level: str, *, requirements: bool = True, credits: bool = True) -> FloatArray:
+        self._refuse_unknown(regime, level)
+        mine = [
+            n
+            for n, figure in enumerate(self.plan.figures)
+            if (figure.regime, figure.level) == (regime, level) and (credits if figure.kind == CREDIT else requirements)
+        ]
+        return np.asarray(self.values[:, mine].sum(axis=1))
+
+    def _refuse_unknown(self, regime: str, level: str) -> None:
+        names = [each.name for each in self.plan.regimes]
+        if regime not in names:
+            raise InputError([Problem(f"no regime {regime!r}.", "batch", suggestion(regime, names))])
+        if level not in LEVELS:
+            raise InputError([Problem(f"unknown level {level!r}.", "level", suggestion(level, LEVELS))])
+
+    @cached_property
+    def _gaps(self) -> list[tuple[Gap, NDArray[np.bool_]]]:
+        """What is left out, and the accounts [n_accounts] that hold something that it is about."""
+        found = []
+        for number, kind in enumerate(self.plan.kinds):
+            touched = self._touched(number, {products for _, products in kind.gaps})
+            found += [(gap, touched[products]) for gap, products in kind.gaps]
+        return found
+
+    def _touched(self, kind: int, sets: Iterable[frozenset[int]]) -> dict[frozenset[int], NDArray[np.bool_]]:
+        """Return which accounts of a template hold any product of each set: all sets of a word in one pass."""
+        product, counts = (
+            self.held.row_ids[: len(self.held.quantities)],
+            np.diff(self.held.starts[:: self.held.n_silos]),
+        )
+        holding, mine = np.flatnonzero(counts), self.template == kind
+        begins = self.held.starts[:: self.held.n_silos][holding]
+        found = {}
+        for some in _batched(sets, _BITS):
+            bits = np.zeros(len(self.plan.products), dtype=np.uint64)
+            for n, products in enumerate(some):
+                bits[list(products)] |= np.uint64(1 << n)
+            words = np.zeros(len(counts), dtype=np.uint64)
+            if holding.size:
+                words[holding] = np.bitwise_or.reduceat(bits[product], begins)
+            words = words[self.places]
+            for n, products in enumerate(some):
+                found[products] = mine & ((words & np.uint64(1 << n)) != 0)
+        return found
+
+
+def _batched(sets: Iterable[frozenset[int]], size: int) -> Iterator[tuple[frozenset[int], ...]]:
+    """Yield sets, so many at a time."""
+    left = iter(sets)
+    while some := tuple(islice(left, size)):
+        yield some
