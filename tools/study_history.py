@@ -14,15 +14,18 @@ import argparse
 import csv
 import shutil
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from crossmargin import __version__
 from crossmargin.analysis.archetypes import ARCHETYPES
 from crossmargin.analysis.study import Plan, Study, run, study_days
+from crossmargin.analysis.study_html import Told, alike, usd
 from crossmargin.analysis.study_page import write
+from crossmargin.analysis.study_sections import LOST, lost, p_value
 from crossmargin.io.journal import write_whole
 from crossmargin.io.market_files import read_market_directory
 
@@ -42,11 +45,13 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, help="folder of the market files and of the report")
     parser.add_argument("--page", type=Path, default=PAGE, help="page whose tables are replaced")
     parser.add_argument("--every", default="year", help="month, quarter or year")
+    parser.add_argument("--coverage-every", type=int, default=20, help="rows between two back-tested days")
     options = parser.parse_args()
     folder = lay_out(options.data / "market", options.work / "market")
     market = read_market_directory(folder, LAST)
     days = study_days(market.history, FIRST, LAST, options.every)
-    study = run(Plan("archetypes", ARCHETYPES, market, days, version=__version__), options.work / "study", told())
+    plan = Plan("archetypes", ARCHETYPES, market, days, version=__version__, coverage_every=options.coverage_every)
+    study = run(plan, options.work / "study", told())
     print(write(study, options.work / "study")[0])
     if options.page.is_file():
         write_whole(options.page, with_tables(options.page.read_text(encoding="utf-8"), study))
@@ -104,27 +109,39 @@ def _write(path: Path, column: str, rows: Iterable[tuple[str, str, str]]) -> Non
 
 def with_tables(page: str, study: Study) -> str:
     """Return a page with what stands between its markers replaced by the tables of a study."""
-    for name, table in (("last", last_day(study)), ("years", through_the_years(study))):
+    for name, table in TABLES.items():
         start, end = f"<!-- {name}:start -->", f"<!-- {name}:end -->"
         before, _, rest = page.partition(start)
         _, found, after = rest.partition(end)
         if not found:
             raise SystemExit(f"the page has no {start} ... {end}")
-        page = f"{before}{start}\n\n{table}\n\n{end}{after}"
+        page = f"{before}{start}\n\n{table(study)}\n\n{end}{after}"
     return page
 
 
 def last_day(study: Study) -> str:
     """Return what each regime asks for on the last day, its standard error, and its distance from the first."""
+    return _in_detail(study, "last")
+
+
+def largest_day(study: Study) -> str:
+    """Return the same of the day on which the first regime asked for most, where that is another."""
+    return _in_detail(study, "largest")
+
+
+def _in_detail(study: Study, step: str) -> str:
     header = ["book", "level", "regime", "status", "USD", "standard error", "less than siloed", "standard error", ""]
     rows = []
+    days = {each["book"]: each["day"] for each in study.steps if each["step"] == step}
     for book in study.books:
-        mine = [row for row in study.tables["evidence"] if row["book"] == book.id]
+        on = days.get(book.id)
+        mine = [row for row in study.tables["evidence"] if (row["book"], row["day"]) == (book.id, on)]
+        title = book.title if step == "last" else f"{book.title}, {on}"
         for level in dict.fromkeys(row["level"] for row in mine):
             found = {(row["kind"], row["regime"]): row for row in mine if row["level"] == level}
             for name in (name for name in SHOWN if ("total", name) in found):
                 total, gap = found["total", name], found.get(("gap", name))
-                rows.append([book.title, level, f"`{name}`", _status(total), *_sure(total, 1.0), *_distance(gap)])
+                rows.append([title, level, f"`{name}`", _status(total), *_sure(total, 1.0), *_distance(gap)])
     return _table(header, rows, figures=(4, 8))
 
 
@@ -147,9 +164,9 @@ def through_the_years(study: Study) -> str:
     header = ["book", "level", "days", "regime", "status", "lowest", "mean", "highest"]
     rows = []
     for book in study.books:
-        mine = [row for row in study.tables["figures"] if row["book"] == book.id]
-        shown = {row["level"] for row in study.tables["evidence"] if row["book"] == book.id}
-        for level in (level for level in LEVELS if level in shown):
+        days = study.header["days"]
+        mine = [row for row in study.tables["figures"] if row["book"] == book.id and row["day"] in days]
+        for level in _levels(study, book.id):
             rows += [[book.title, level, *cells] for cells in _shares([row for row in mine if row["level"] == level])]
     return _table(header, rows, figures=(5, 8))
 
@@ -165,6 +182,74 @@ def _shares(rows: list[Mapping[str, Any]]) -> Iterator[list[str]]:
             yield [str(len(shares)), f"`{name}`", _status(asked[0]), *cells]
 
 
+def back_tests(study: Study) -> str:
+    """Return the exceptions of each regime, over the shortest and the longest horizon of the book."""
+    header = ["book", "level", "regime", "status", "days ahead", "own", "days", "exceptions", "expected"]
+    header += ["Kupiec", "clusters", "verdict"]
+    return _table(header, _of_regimes(study, "coverage", _tested, _TESTS), figures=(4, 11))
+
+
+_TESTS = ("horizon_days", "own_horizons", "observations", "exceptions", "verdict")
+
+
+def _tested(row: Mapping[str, Any]) -> list[str]:
+    said = [str(row["horizon_days"]), ", ".join(row["own_horizons"]), str(row["observations"])]
+    if not row["observations"]:
+        return [*said, "", "", "", "", row["verdict"]]
+    p_values = (p_value(row["kupiec_p"]), p_value(row["independence_p"]))
+    return [*said, str(row["exceptions"]), f"{row['expected']:.1f}", *p_values, row["verdict"]]
+
+
+def swings(study: Study) -> str:
+    """Return how far the requirement of each regime swung, and what the tools against it cost."""
+    header = ["book", "level", "regime", "status", "mean, USD", "peak to trough", "increase", "peak to trough without"]
+    header += ["increase without", "cost", "peak"]
+    return _table(header, _of_regimes(study, "procyclicality", _swung, _SWINGS), figures=(4, 11))
+
+
+_SWINGS = ("mean", "peak_to_trough", "largest_increase")
+
+
+def _swung(row: Mapping[str, Any]) -> list[str]:
+    names = ("peak_to_trough", "largest_increase", "unmitigated_peak_to_trough", "unmitigated_largest_increase", "cost")
+    ratios = ["" if row[name] is None else f"{row[name]:.2f}" for name in names]
+    return [f"{round(row['mean']):,}", *ratios, row["peak_day"]]
+
+
+def _of_regimes(
+    study: Study, table: str, told: Callable[[Mapping[str, Any]], list[str]], figures: Sequence[str]
+) -> Iterator[list[str]]:
+    """Yield the rows of a table by book and level; regimes of one status with the same figures share a row."""
+    for book in study.books:
+        for level in _levels(study, book.id):
+            wanted = [
+                {**row, "regime": f"`{row['regime']}`"}
+                for row in study.tables[table]
+                if (row["book"], row["level"]) == (book.id, level) and row["regime"] in SHOWN
+            ]
+            for names, row in alike(wanted, figures):
+                yield [book.title, level, names, _status(row), *told(row)]
+
+
+def losses(study: Study) -> str:
+    """Return the mean stressed loss beyond margin on the last day, by what fails, and who bears it if a firm does."""
+    header = ["book", "regime", "status", "held, USD", "customer fails", "firm fails", "one leg alone", "worst of legs"]
+    header += ["borne by the firm", "fellow customers", "clearing house"]
+    rows = []
+    for number, book in enumerate(study.books):
+        told = Told(study, book, number)
+        found = [{**row, "regime": f"`{row['regime']}`"} for row in lost(told, told.last) if row["regime"] in SHOWN]
+        rows += [
+            [book.title, names, _status(row), *(usd(row[name]) for name in LOST)] for names, row in alike(found, LOST)
+        ]
+    return _table(header, rows, figures=(3, 11))
+
+
+def _levels(study: Study, book: str) -> list[str]:
+    shown = {row["level"] for row in study.tables["evidence"] if row["book"] == book}
+    return [level for level in LEVELS if level in shown]
+
+
 def _status(row: Mapping[str, Any]) -> str:
     return {"in_force": "in force", "proposed": "*proposed*"}.get(row["status"], row["status"])
 
@@ -174,6 +259,17 @@ def _table(header: list[str], rows: Iterable[list[str]], *, figures: tuple[int, 
     cells = ((f" {cell} " if cell else " " for cell in row) for row in (header, rule, *rows))
     return "\n".join(f"|{'|'.join(row)}|" for row in cells)
 
+
+TABLES: Mapping[str, Callable[[Study], str]] = MappingProxyType(
+    {
+        "last": last_day,
+        "largest": largest_day,
+        "years": through_the_years,
+        "coverage": back_tests,
+        "swings": swings,
+        "losses": losses,
+    }
+)
 
 if __name__ == "__main__":
     main()

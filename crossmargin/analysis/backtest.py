@@ -150,6 +150,44 @@ def kupiec_range(observations: int, probability: float, confidence: float) -> Ac
     return AcceptedRange(least, middle + beyond - 1)
 
 
+def kupiec_power(observations: int, probability: float, actual: float, *, confidence: float = 0.95) -> float:
+    """Return the chance that `kupiec` speaks against a model whose exceptions have probability `actual`.
+
+    Far below 1 there are too few days: that nothing speaks against the model says little.
+
+    Parameters
+    ----------
+    probability : float
+        Of an exception, as the model claims.
+    actual : float
+        Of an exception, in truth.
+    confidence : float
+        The test speaks against the model when its p-value does not exceed one less this.
+
+    Raises
+    ------
+    InputError
+        As `kupiec_range`; an actual probability outside (0, 1).
+
+    References
+    ----------
+    Kupiec (1995), who shows how little power the test has.
+
+    Examples
+    --------
+    >>> [round(kupiec_power(days, 0.01, 0.03), 2) for days in (60, 250, 1000)]
+    [0.27, 0.63, 1.0]
+    """
+    from scipy.special import bdtr
+
+    _check(observations=observations, actual=actual)
+    accepted = kupiec_range(observations, probability, confidence)
+    if accepted.minimum is None or accepted.maximum is None:
+        return 1.0
+    below = float(bdtr(accepted.minimum - 1, observations, actual)) if accepted.minimum else 0.0
+    return below + 1.0 - float(bdtr(accepted.maximum, observations, actual))
+
+
 def christoffersen(hits: ArrayLike, probability: float) -> ClusterTest:
     """Return the tests of coverage, of independence from day to day, and of both together.
 

@@ -120,7 +120,7 @@ class Between:
         """Return `deficit` pot by pot."""
         inputs, known = self.inputs, self.run.book
         lying = taken if inputs.portfolio.posted else ()  # without deposits it does not matter where they would lie
-        side, rules = self._side(COLLATERAL, lying).name, [rule for rule in known.values() if rule.overlays]
+        side, rules = self._side(COLLATERAL, lying).name, tuple(known.values())
         requirements, credits, posted = self._homes[side].met(self._at(taken), inputs.portfolio, inputs.market, rules)
         key = side, frozenset(asked_by_place(requirements, credits).items())
         if key not in self._short:

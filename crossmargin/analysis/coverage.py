@@ -35,7 +35,7 @@ from crossmargin.pnl import can_revalue, revalue
 from crossmargin.portfolio import Portfolio, Position
 from crossmargin.regimes import Regime
 from crossmargin.registry import rulebook
-from crossmargin.results import Comparison
+from crossmargin.results import Report
 from crossmargin.spot_scenarios import has_history
 from crossmargin.underlyings import securities_held
 
@@ -146,8 +146,8 @@ def _on_day(
     market = history.market(day)
     portfolio = book if isinstance(book, Portfolio) else book(market)
     compared = compare(portfolio, market, regimes, rules=rules)
-    horizon = horizon_days or _longest(compared)
-    gains, left_out = _gains(portfolio.positions, market, history, horizon)
+    horizon = horizon_days or max((horizons_read(each, portfolio)[-1] for each in compared.reports), default=1)
+    gained, left_out = gains(portfolio.positions, market, history, horizon)
     asked: dict[tuple[str, str, str], list[float]] = {}
     held: dict[tuple[str, str, str], dict[str, None]] = {}
     for report in compared.reports:
@@ -156,9 +156,9 @@ def _on_day(
         for each in (each for each in report.requirements if each.level == "clearing"):
             held.setdefault((report.regime, each.owner, each.firm), {}).update(dict.fromkeys(each.positions))
     totals = {unit: fsum(amounts) for unit, amounts in asked.items()}
-    gained = {unit: fsum(gains.get(id, 0.0) for id in ids) for unit, ids in held.items()}
+    came = {unit: fsum(gained.get(id, 0.0) for id in ids) for unit, ids in held.items()}
     row = history.yields.row_at(day)
-    return _Day(-1 if row is None else row, horizon, asked=totals, gained=gained, left_out=left_out)
+    return _Day(-1 if row is None else row, horizon, asked=totals, gained=came, left_out=left_out)
 
 
 def _apart(days: Iterable[_Day]) -> list[int]:
@@ -172,16 +172,28 @@ def _apart(days: Iterable[_Day]) -> list[int]:
     return taken
 
 
-def _longest(compared: Comparison) -> int:
-    """Return the longest horizon that some figure was reckoned over."""
-    reads = (read for report in compared.reports for read in report.reads() if read.name == "horizon_days")
-    return max((int(read.value) for read in reads), default=1)
+def horizons_read(report: Report, portfolio: Portfolio) -> tuple[int, ...]:
+    """Return the horizons over which figures of a report were reckoned, business days, rising; 1 where none says.
+
+    Of a table by kind of product the longest of the kinds held counts.
+    """
+    kinds = {product.kind for product in portfolio.products}
+    found = {int(read.value) for read in report.reads() if read.name == "horizon_days"}
+    for table in (read.value for read in report.reads() if read.name == "horizons"):
+        found |= {max((int(row["days"]) for row in table if kinds & set(row["kinds"])), default=1)}
+    return tuple(sorted(found)) or (1,)
 
 
-def _gains(
+def gains(
     positions: Iterable[Position], market: Market, history: MarketHistory, horizon_days: int
 ) -> tuple[dict[str, float], frozenset[str]]:
-    """Return what each position gained over the next rows of the history, USD, and the products without a figure."""
+    """Return what each position gained over the next rows of the history, USD, and the products without a figure.
+
+    Raises
+    ------
+    InputError
+        The history does not say what the market did.
+    """
     held = tuple(positions)
     products = [position.product for position in held]
     securities = securities_held(products, market.underlyings)
@@ -192,8 +204,8 @@ def _gains(
         raise InputError([Problem(f"no row {horizon_days} business days later.", f"history after {market.as_of}", fix)])
     known = [product for product in dict.fromkeys(products) if can_revalue(product, market, change)]
     pnl = revalue(known, market, change)
-    gains = {each.id: each.quantity * float(pnl.row(each.product)[0]) for each in held if each.product in pnl}
-    return gains, frozenset(each.product.symbol for each in held if each.product not in pnl)
+    found = {each.id: each.quantity * float(pnl.row(each.product)[0]) for each in held if each.product in pnl}
+    return found, frozenset(each.product.symbol for each in held if each.product not in pnl)
 
 
 def _covered(

@@ -298,7 +298,8 @@ def _simulated(report: Report, level: str, clearing: Calculations, calculations:
         for pool, walk in calculations
     )
     whole = report.total(level)
-    return at_all / whole if whole else 1.0
+    # a credit that is not simulated leaves more than the whole: that much is unknown too
+    return max(0.0, 1.0 - abs(whole - at_all) / whole) if whole else 1.0
 
 
 def _sampled(name: str, figure: float, drawn: Drawn, *, interval: float) -> Sampled:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
@@ -42,6 +43,7 @@ from crossmargin.tables import money
 THREE = (SILOED, CROSS_MARGIN, HARMONIZED)
 SCENARIOS = ("historical", "filtered", "stress")
 DEFAULTS = ("customer", "firm", "leg")
+STUDIED = "study"  # the status of what has overlaid rules: neither in force nor proposed by anyone
 
 
 @frozen
@@ -172,7 +174,8 @@ class Point:
     """What a switch saves and what it leaves uncovered, USD.
 
     `margin` is asked at clearing level, `saving` what the first switch asks for more; `efficient` says that no other
-    switch saves as much with less uncovered, or more with as little.
+    switch saves as much with less uncovered, or more with as little. `partial` says that the margin or the loss
+    leaves something out. A switch with overlaid rules has the status `study`, whatever it overlays.
     """
 
     name: str
@@ -182,16 +185,18 @@ class Point:
     saving: float
     residual: float
     efficient: bool = False
+    partial: bool = False
 
 
 @frozen
 class Frontier:
-    """Efficiency against protection: every switch tried, and the residual loss that was looked at."""
+    """Efficiency against protection on a day: every switch tried, and the residual loss that was looked at."""
 
     scenarios: str
     default: str
     measure: str
     points: tuple[Point, ...] = field(converter=as_tuple)
+    as_of: date | None = None
 
     @property
     def efficient(self) -> tuple[Point, ...]:
@@ -200,13 +205,19 @@ class Frontier:
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return one flat record per point."""
-        said = {"scenarios": self.scenarios, "default": self.default, "measure": self.measure}
-        names = ("name", "regime", "status", "margin", "saving", "residual", "efficient")
+        day = None if self.as_of is None else self.as_of.isoformat()
+        said = {"as_of": day, "scenarios": self.scenarios, "default": self.default, "measure": self.measure}
+        names = ("name", "regime", "status", "margin", "saving", "residual", "efficient", "partial")
         return [{**said, **{name: getattr(each, name) for name in names}} for each in self.points]
+
+    def plot(self) -> Any:
+        """Return a picture of savings against loss (extra `plots`): `crossmargin.plots.frontier`."""
+        return import_module("crossmargin.plots").frontier(self)  # a layer above, and an extra
 
     def __str__(self) -> str:
         """Return the points as aligned text."""
-        title = f"{self.measure} loss beyond margin, {self.default} default, {self.scenarios} scenarios"
+        day = "" if self.as_of is None else f"{self.as_of}: "
+        title = f"{day}{self.measure} loss beyond margin, {self.default} default, {self.scenarios} scenarios"
         rows = [
             [each.name, each.status, money(each.margin), money(each.saving), money(each.residual), _yes(each.efficient)]
             for each in self.points
@@ -264,7 +275,7 @@ def frontier(
     found = [_point(study, switch, scenarios=scenarios, default=default, measure=measure) for switch in tried]
     points = [evolve(each, saving=found[0].margin - each.margin) for each in found]
     marked = [evolve(each, efficient=not any(_beats(other, each) for other in points)) for each in points]
-    return Frontier(scenarios, default, measure, marked)
+    return Frontier(scenarios, default, measure, marked, market.as_of)
 
 
 def _point(study: Study, switch: Switch, *, scenarios: str, default: str, measure: str) -> Point:
@@ -275,7 +286,10 @@ def _point(study: Study, switch: Switch, *, scenarios: str, default: str, measur
     lost = losses(tried, report, study.pnl[scenarios])[default]
     n = study.pnl[scenarios].values.shape[1]
     residual = residual_of(together(lost, n), study.confidence, report, under=(scenarios, default))
-    return Point(switch.name, report.regime, report.status, report.total(), 0.0, getattr(residual, measure))
+    status = STUDIED if switch.rules else report.status
+    figures = report.total(), 0.0, getattr(residual, measure)
+    left_out = report.line().partial or bool(residual.left_out)
+    return Point(switch.name, report.regime, status, *figures, partial=left_out)
 
 
 def _beats(one: Point, other: Point) -> bool:

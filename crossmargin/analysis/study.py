@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
-from functools import cached_property
+from functools import cached_property, partial
+from math import fsum
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -19,19 +20,23 @@ from typing import Any, TypeAlias
 from attrs import evolve, field, frozen
 
 from crossmargin.analysis.archetypes import StudyBook
-from crossmargin.analysis.attribution import attribute
+from crossmargin.analysis.attribution import DEFICIT, REQUIREMENT, attribute
 from crossmargin.analysis.coverage import check_whole, held_at
-from crossmargin.analysis.evidence import Evidence, Sampled, sampling
+from crossmargin.analysis.evidence import sampling
 from crossmargin.analysis.margin_series import MarketHistory
+from crossmargin.analysis.study_coverage import back_tested, by_year, outcomes, spaced_days, swings
+from crossmargin.analysis.study_protection import own_rules, traded_off, uncovered
+from crossmargin.analysis.study_records import background, figures, sampled, text_of, told_levels, total_of
 from crossmargin.errors import CrossMarginError, InputError, Problem, Problems, suggestion
 from crossmargin.io.journal import Journal, Record, append, open_journal
 from crossmargin.margin import compare
 from crossmargin.market import History, Market
 from crossmargin.parameters import Rules
+from crossmargin.portfolio import Portfolio
 from crossmargin.records import as_tuple, to_plain
 from crossmargin.regimes import REGIMES, Regime
 from crossmargin.registry import rulebook
-from crossmargin.results import Comparison, Report
+from crossmargin.results import Comparison
 
 Progress: TypeAlias = Callable[[int, int, str], None]
 """Called with the steps done, those there are, and the name of the next."""
@@ -50,8 +55,9 @@ class Plan:
     """What a study is of.
 
     `market` gives the history and what the days have in common; `days` are rows of that history. `calibration` is the
-    day whose rules hold on all of them. `regimes` are compared with the first; `version` is the library's: a newer
-    one does not go on with the steps of an older.
+    day whose rules hold on all of them. `regimes` are compared with the first. Between the first and the last day each
+    `coverage_every`-th row of the history is back-tested, none when it is 0. `version` is the library's: a newer one
+    does not go on with the steps of an older.
     """
 
     population: str
@@ -62,6 +68,7 @@ class Plan:
     calibration: date = CALIBRATION
     resamples: int = 400
     seed: int = 0
+    coverage_every: int = 20
     version: str = ""
 
     def __attrs_post_init__(self) -> None:
@@ -77,7 +84,13 @@ class Plan:
                 problems.add("is no row of the history.", where=f"day {day}", fix="Take a day on which it quotes.")
         check_whole(problems, "resamples", self.resamples, least=2)
         check_whole(problems, "seed", self.seed, least=0)
+        check_whole(problems, "coverage_every", self.coverage_every, least=0)
         problems.raise_if_any()
+
+    @cached_property
+    def coverage_days(self) -> tuple[date, ...]:
+        """The days that are back-tested."""
+        return spaced_days(self.market.history, min(self.days), max(self.days), self.coverage_every)
 
     @cached_property
     def header(self) -> Record:
@@ -93,6 +106,7 @@ class Plan:
             "calibration": self.calibration.isoformat(),
             "resamples": self.resamples,
             "seed": self.seed,
+            "coverage_every": self.coverage_every,
             "data": _digest([_plain(each) for each in [*data, *([] if prices is None else [prices])]]),
             "rules": _digest(to_plain(rulebook(()))),
             "source": self.market.history.source,
@@ -110,13 +124,23 @@ class Study:
 
     @cached_property
     def tables(self) -> dict[str, list[Record]]:
-        """Name -> records: figures, attribution, evidence, refusals, gaps, left_out, assumptions, sources, notes."""
+        """Name -> records, one for each of `COLUMNS`."""
         found: dict[str, list[Record]] = {name: [] for name in COLUMNS}
         for step in self.steps:
             where = {"book": step["book"], "day": step["day"]}
             for name, records in step["tables"].items():
                 found[name] += [{**where, **record} for record in records]
+        found["figures"] = _each_once(found["figures"])
+        found["coverage"] = list(back_tested(found["outcomes"]))
+        found["procyclicality"] = list(swings(found["outcomes"]))
         return found
+
+
+def _each_once(figures: Iterable[Record]) -> list[Record]:
+    """Return figures by book and day; those of a day in detail may stand among them already."""
+    found = {tuple(row[name] for name in ("book", "day", "level", "regime")): row for row in figures}
+    order = {book: number for number, book in enumerate(dict.fromkeys(key[0] for key in found))}
+    return [row for _, row in sorted(found.items(), key=lambda each: (order[each[0][0]], each[0][1]))]
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -125,7 +149,26 @@ def _names(text: str) -> tuple[str, ...]:
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
     "figures": _names("book day regime status level gross credit total benefit partial assumed_share"),
-    "attribution": _names("book day base other level status kind name amount base_amount other_amount"),
+    "attribution": _names("book day base other of level status kind name amount base_amount other_amount"),
+    "outcomes": _names(
+        "book day row level regime status owner firm required unmitigated shortest_days shortest_pnl longest_days "
+        "longest_pnl own_horizons partial"
+    ),
+    "coverage": _names(
+        "book level regime status owner firm horizon_days own_horizons observations first last exceptions expected "
+        "uncovered kupiec_p independence_p conditional_p zone power verdict partial"
+    ),
+    "procyclicality": _names(
+        "book level regime status owner firm days rows_between mean peak_to_trough peak_day trough_day "
+        "largest_increase unmitigated_peak_to_trough unmitigated_largest_increase cost"
+    ),
+    "protection": _names(
+        "book day regime status scenarios default owner firm account_class insolvency_regime pot held expected tail "
+        "worst frequency borne_by_firm borne_by_fellow_customers borne_by_clearing_house partial"
+    ),
+    "frontier": _names(
+        "book day scenarios default measure name regime status margin saving residual efficient partial"
+    ),
     "evidence": _names("book day level kind base regime status figure standard_error low high inside_noise simulated"),
     "refusals": _names("book day position product programme about cure citation grade"),
     "gaps": _names("book day step why"),
@@ -154,23 +197,24 @@ def run(plan: Plan, folder: str | PathLike[str], progress: Progress | None = Non
 
     Notes
     -----
-    A step is one book on one day under all regimes, or, at the end of each book, its last day again: attribution from
-    the first regime to each other, sampling errors of a paired block bootstrap, refusals, sources and assumptions. The
-    customer level is looked at beside the clearing level where it asks for anything else. `simulated` is the share of
-    a figure whose error is known at least: of a total, and of the smaller total of a gap.
+    A step is one book on one day under all regimes, on the back-tested days of a year, or in detail: on its last day,
+    and on the one on which the first regime asked for most. In detail are attribution from the first regime to each
+    other, sampling errors of a paired block bootstrap, losses beyond margin and savings against them, refusals, sources
+    and assumptions. The customer level is looked at beside the clearing level where it asks for anything else.
+    `simulated` is the share of a figure whose error is known at least: of a total, and of the smaller total of a gap.
     """
     out = Path(folder)
     out.mkdir(parents=True, exist_ok=True)
     journal = open_journal(out / JOURNAL, plan.header)
-    steps, wanted = list(journal.done), [(book, day) for book in plan.books for day in (*plan.days, None)]
+    steps, wanted = list(journal.done), _todo(plan)
     if len(steps) > len(wanted):
         fix = "Choose another folder, or remove this file to begin anew."
         raise InputError([Problem(f"holds more than the {len(wanted)} steps there are.", str(journal.path), fix)])
     held = _Held(plan)
-    for number, (book, day) in enumerate(wanted[len(steps) :], start=len(steps)):
+    for number, what in enumerate(wanted[len(steps) :], start=len(steps)):
         if progress:
-            progress(number, len(wanted), f"{book.id}, {day or 'last day in detail'}")
-        steps.append(_step(held, (book, day), steps, journal))
+            progress(number, len(wanted), str(what))
+        steps.append(_step(held, what, steps, journal))
     if progress:
         progress(len(wanted), len(wanted), "done")
     return Study(json.loads(json.dumps(plan.header)), tuple(steps), plan.books)
@@ -235,9 +279,18 @@ class _Held:
     def rules(self) -> tuple[Rules, ...]:
         return tuple(held_at(each, self.plan.calibration) for each in rulebook(()).values())
 
-    def on(self, day: date) -> tuple[Rules, ...]:
+    @cached_property
+    def own_rules(self) -> tuple[Rules, ...]:
+        """The rules with those of the study of losses beyond margin."""
+        return (*self.rules, *own_rules(self.plan.calibration))
+
+    @cached_property
+    def history(self) -> MarketHistory:
+        return MarketHistory(self.plan.market.history, self.plan.market.price_history)
+
+    def on(self, day: date, rules: Iterable[Rules] | None = None) -> tuple[Rules, ...]:
         """Return the rules, with another stress period where theirs lies ahead of the day."""
-        return tuple(self._with_past_stress(each, day) for each in self.rules)
+        return tuple(self._with_past_stress(each, day) for each in (self.rules if rules is None else rules))
 
     def _with_past_stress(self, rules: Rules, day: date) -> Rules:
         if _STRESS not in rules.parameters or STAND_IN[1] > day:
@@ -248,155 +301,125 @@ class _Held:
         return rules.with_values(stress_period=STAND_IN, because="the rule's own lies ahead of the day")
 
 
-def _step(held: _Held, what: tuple[StudyBook, date | None], steps: Iterable[Record], journal: Journal) -> Record:
-    """Do one step and write it down; `day` is None for the last day that has figures, in detail."""
-    book, day = what
-    detail, on = day is None, day or _last_known(book, steps)
-    name = "detail" if detail else "figures"
-    tables: dict[str, list[Record]] = {}
-    if on is not None:
-        try:
-            tables = _tables(held, book, on, detail=detail)
-        except CrossMarginError as error:
-            tables = {"gaps": [{"step": name, "why": _text(error)}]}
-    return append(journal, {"book": book.id, "day": on and on.isoformat(), "step": name, "tables": tables})
+@frozen
+class _Todo:
+    """One step: a book on one day (`figures`), on days of a year (`coverage`), or in detail (`last`, `largest`)."""
+
+    book: StudyBook
+    name: str
+    days: tuple[date, ...] = ()
+
+    def __str__(self) -> str:
+        day = (
+            f"{self.days[0]}" if self.name == "figures" else f"{self.name} {self.days[0].year if self.days else 'day'}"
+        )
+        return f"{self.book.id}, {day}"
 
 
-def _last_known(book: StudyBook, steps: Iterable[Record]) -> date | None:
-    mine = [step["day"] for step in steps if step["book"] == book.id and "figures" in step["tables"]]
-    return date.fromisoformat(mine[-1]) if mine else None
-
-
-def _tables(held: _Held, book: StudyBook, day: date, *, detail: bool) -> dict[str, list[Record]]:
-    portfolio, market = book.build(market_on(held.plan.market, day))
-    rules = held.on(day)
-    compared = compare(portfolio, market, held.plan.regimes, rules=rules)
-    if not detail:
-        return {"figures": list(_figures(compared))}
-    found: dict[str, list[Record]] = {"attribution": [], "evidence": [], **_background(compared, market)}
-    totals = {level: {each.regime: _total(each, level) for each in compared.reports} for level in LEVELS}
-    for level in told_levels(totals["clearing"], totals["customer"]):
-        known = [each for each in held.plan.regimes if totals[level][each.name] is not None]
-        if len(known) < 2 or known[0] is not held.plan.regimes[0]:
-            continue
-        for other in known[1:]:
-            found["attribution"] += attribute(portfolio, market, known[0], other, level=level, rules=rules).to_records()
-        drawn = {"resamples": held.plan.resamples, "seed": held.plan.seed}
-        evidence = sampling(portfolio, market, known, level=level, rules=rules, **drawn)
-        found["evidence"] += _evidence(evidence, compared)
-        found["notes"] += [{"note": f"errors, {level}: {note}"} for note in evidence.notes]
+def _todo(plan: Plan) -> list[_Todo]:
+    """Return the steps of a study in their order; the two days in detail are known when all others are done."""
+    found = []
+    for book in plan.books:
+        found += [_Todo(book, "figures", (day,)) for day in plan.days]
+        found += [_Todo(book, "coverage", days) for days in by_year(plan.coverage_days)]
+        found += [_Todo(book, "last"), _Todo(book, "largest")]
     return found
 
 
-def told_levels(clearing: Mapping[str, float | None], customer: Mapping[str, float | None]) -> tuple[str, ...]:
-    """Return the levels worth telling of a book's totals: the customer level where it asks for anything else."""
-    other = any(customer.values()) and dict(customer) != dict(clearing)
-    return ("clearing", "customer") if other else ("clearing",)
+def _step(held: _Held, what: _Todo, steps: Iterable[Record], journal: Journal) -> Record:
+    """Do one step and write it down."""
+    days = what.days or _days_in_detail(what, steps, held.plan.regimes[0].name)
+    found = [_on_day(held, what, day) for day in days]
+    tables: dict[str, list[Record]] = {}
+    for name, records in (each for of_day in found for each in of_day.items()):
+        tables.setdefault(name, []).extend(records)
+    day = days[-1].isoformat() if days else None
+    return append(journal, {"book": what.book.id, "day": day, "step": what.name, "tables": tables})
 
 
-def _figures(compared: Comparison) -> Iterator[Record]:
-    for level in dict.fromkeys(level for report in compared.reports for level in report.levels):
-        base = _total(compared.reports[0], level)
-        for report in compared.reports:
-            asked = _total(report, level)
-            known = asked is not None
-            yield {
-                "regime": report.regime,
-                "status": report.status,
-                "level": level,
-                "gross": report.gross(level) if known else None,
-                "credit": report.credit(level) if known else None,
-                "total": asked,
-                "benefit": None if asked is None or base is None else base - asked,
-                "partial": any(each.line.partial for each in report.entries if each.level == level),
-                "assumed_share": report.assumed_share(level) if known else None,
-            }
+def _days_in_detail(what: _Todo, steps: Iterable[Record], base: str) -> tuple[date, ...]:
+    """Return the last day that has figures, or the one on which the first regime asked for most if that is another."""
+    mine = [step for step in steps if step["book"] == what.book.id]
+    last = max((step["day"] for step in mine if "figures" in step["tables"]), default="")
+    largest = _largest(mine, base)
+    chosen = last if what.name == "last" else largest if largest != last else ""
+    return (date.fromisoformat(chosen),) if chosen else ()
 
 
-def _total(report: Report, level: str) -> float | None:
-    """Return the total of a level, None when nothing of what it asks for is modelled."""
-    lines = [each.line for each in report.entries if each.level == level]
-    return report.total(level) if not lines or any(line.amount is not None for line in lines) else None
+def _largest(steps: Iterable[Record], base: str) -> str:
+    """Return the day on which a regime asked for most: at clearing houses, or of customers if it never did there."""
+    whole: dict[tuple[str, str], float] = {}
+    parts: dict[tuple[str, str], list[float]] = {}
+    for step in steps:
+        for row in (row for row in step["tables"].get("figures", ()) if row["regime"] == base):
+            whole[row["level"], step["day"]] = row["total"] or 0.0
+        for row in (row for row in step["tables"].get("outcomes", ()) if row["regime"] == base):
+            parts.setdefault((row["level"], row["day"]), []).append(row["required"] or 0.0)
+    asked = {**{key: fsum(amounts) for key, amounts in parts.items()}, **whole}
+    level = next((level for level in LEVELS if any(asked[key] for key in asked if key[0] == level)), "")
+    mine = {day: amount for (at, day), amount in sorted(asked.items()) if at == level}
+    return max(mine, key=mine.__getitem__, default="")
 
 
-def _evidence(evidence: Evidence, compared: Comparison) -> Iterator[Record]:
-    """Yield the sampling error of each total, and of its distance from the first regime's."""
-    status = {report.regime: report.status for report in compared.reports}
-    base = compared.reports[0].regime
-    for each in evidence.totals:
-        known = [gap.simulated for gap in evidence.gaps if each.name in (gap.first, gap.second)]
-        named = {"level": evidence.level, "kind": "total", "base": None, "regime": each.name}
-        yield {**named, "status": status[each.name], **_sampled(each), "simulated": max(known)}
-    for gap in (gap for gap in evidence.gaps if gap.first == base):
-        named = {"level": evidence.level, "kind": "gap", "base": base, "regime": gap.second}
-        shown = {"inside_noise": gap.inside_noise, "simulated": gap.simulated}
-        yield {**named, "status": status[gap.second], **_sampled(gap.difference), **shown}
+def _on_day(held: _Held, what: _Todo, day: date) -> dict[str, list[Record]]:
+    """Return what a step says of one day, by table; what cannot be said is a gap."""
+    try:
+        portfolio, market = what.book.build(market_on(held.plan.market, day))
+        if what.name == "figures":
+            return {"figures": list(figures(compare(portfolio, market, held.plan.regimes, rules=held.on(day))))}
+        if what.name == "coverage":
+            found = outcomes(portfolio, market, held.history, held.plan.regimes, rules=held.on(day))
+            return {"outcomes": [{"day": day.isoformat(), **row} for row in found]}
+        return _in_detail(held, portfolio, market)
+    except CrossMarginError as error:
+        return {"gaps": [{"day": day.isoformat(), "step": what.name, "why": text_of(error)}]}
 
 
-def _sampled(each: Sampled) -> Record:
-    return {name: getattr(each, name) for name in ("figure", "standard_error", "low", "high")}
+def _in_detail(held: _Held, portfolio: Portfolio, market: Market) -> dict[str, list[Record]]:
+    """Return why the regimes differ on a day, how sure that is, what is left uncovered and what all that rests on."""
+    regimes, rules = held.plan.regimes, held.on(market.as_of)
+    compared = compare(portfolio, market, regimes, rules=rules)
+    found: dict[str, list[Record]] = {"figures": list(figures(compared)), **background(compared, market)}
+    totals = {level: {each.regime: total_of(each, level) for each in compared.reports} for level in LEVELS}
+    parts = []
+    for level in told_levels(totals["clearing"], totals["customer"]):
+        known = [each for each in regimes if totals[level][each.name] is not None]
+        if len(known) > 1 and known[0] is regimes[0]:
+            given = {"level": level, "rules": rules}
+            parts += [partial(_why, portfolio, market, known, of=of, **given) for of in _told_of(portfolio)]
+            drawn = {"resamples": held.plan.resamples, "seed": held.plan.seed}
+            parts.append(partial(_how_sure, portfolio, market, known, compared=compared, **given, **drawn))
+    own = held.on(market.as_of, held.own_rules)
+    parts += [partial(each, portfolio, market, regimes, rules=own) for each in (uncovered, traded_off)]
+    for part in parts:
+        try:
+            told = part()
+        except CrossMarginError as error:
+            told = {"gaps": [{"step": part.func.__name__.strip("_"), "why": text_of(error)}]}
+        for name, records in told.items():
+            found.setdefault(name, []).extend(records)
+    return found
 
 
-def _background(compared: Comparison, market: Market) -> dict[str, list[Record]]:
-    """Return what the figures of a day rest on, leave out and refuse."""
-    reads = {
-        (each.rule, each.name): {
-            "rule": each.rule,
-            "parameter": each.name,
-            "value": _short(each.value),
-            "unit": each.unit,
-            "grade": each.grade,
-            "because": each.because,
-        }
-        for report in compared.reports
-        for each in report.assumptions()
-    }
-    sources = dict.fromkeys(source for report in compared.reports for source in report.sources())
-    notes = dict.fromkeys([*market.notes, *(note for report in compared.reports for note in report.notes)])
-    return {
-        "refusals": list(_refusals(compared.reports)),
-        "left_out": [row for report in compared.reports for row in _left_out(report)],
-        "assumptions": list(reads.values()),
-        "sources": [{"source": source} for source in sources],
-        "notes": [{"note": note} for note in notes],
-    }
+def _told_of(portfolio: Portfolio) -> tuple[str, ...]:
+    return (REQUIREMENT, DEFICIT) if portfolio.posted else (REQUIREMENT,)
 
 
-def _refusals(reports: Iterable[Report]) -> Iterator[Record]:
-    told = dict.fromkeys(
-        (each.position, each.product, each.programme, because)
-        for report in reports
-        for each in report.refused()
-        for because in each.because
-    )
-    for position, product, programme, because in told:
-        why = {name: getattr(because, name) for name in ("about", "cure", "citation", "grade")}
-        yield {"position": position, "product": product, "programme": programme, **why}
+def _why(portfolio: Portfolio, market: Market, regimes: Sequence[Regime], **how: Any) -> dict[str, list[Record]]:
+    base, *others = regimes
+    told = (attribute(portfolio, market, base, other, **how).to_records() for other in others)
+    return {"attribution": [row for rows in told for row in rows]}
 
 
-def _left_out(report: Report) -> Iterator[Record]:
-    for pool, line in report.not_modelled():
-        yield {
-            "regime": report.regime,
-            "status": report.status,
-            "pool": pool,
-            "name": line.name,
-            "note": line.note,
-        }
+def _how_sure(
+    portfolio: Portfolio, market: Market, regimes: Sequence[Regime], *, compared: Comparison, **how: Any
+) -> dict[str, list[Record]]:
+    evidence = sampling(portfolio, market, regimes, **how)
+    notes = [{"note": f"errors, {evidence.level}: {note}"} for note in evidence.notes]
+    return {"evidence": list(sampled(evidence, compared)), "notes": notes}
 
 
 # --------------------------------------------------------------------------------------------------------- text
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(to_plain(value))
-    return text if len(text) <= 120 else f"{text[:117]}..."
-
-
-def _text(error: CrossMarginError) -> str:
-    if isinstance(error, InputError):
-        return "; ".join(str(problem) for problem in error.problems)
-    return str(error)
 
 
 def _plain(value: Any) -> Any:

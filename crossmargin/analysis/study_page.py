@@ -6,24 +6,34 @@ where its sampling error is known with that. The same study gives the same bytes
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from html import escape
 from os import PathLike
 from pathlib import Path
-from typing import Any
 
-from attrs import frozen
-
-from crossmargin.analysis.archetypes import StudyBook
-from crossmargin.analysis.study import COLUMNS, Study, told_levels
+from crossmargin.analysis.attribution import REQUIREMENT
+from crossmargin.analysis.study import COLUMNS, Study
+from crossmargin.analysis.study_html import (
+    IN_FORCE,
+    Told,
+    cited,
+    csv_link,
+    figure_html,
+    list_items,
+    mark,
+    named_regime,
+    status_text,
+    table_html,
+    usd,
+)
 from crossmargin.analysis.study_plots import HATCH, Bar, bars, dollars, series, waterfall
+from crossmargin.analysis.study_sections import back_tests, protection, reliability
 from crossmargin.io.journal import Record, csv_text, write_whole
-from crossmargin.tables import LEVEL_TITLES, PROPOSED
+from crossmargin.tables import LEVEL_TITLES
 
 PAGE = "report.html"
 _LEVEL = "clearing"
-_IN_FORCE = "in_force"
 _ALL = 0.995  # a smaller share of a total whose error is known is said
 _STYLE = """
 :root { color-scheme: light }
@@ -63,11 +73,12 @@ def page(study: Study) -> str:
     """Return the page: what was found, each book in turn, what is missing, assumptions, sources and settings."""
     days = study.header["days"]
     title = f"Margin of {len(study.books)} books under {len(study.header['regimes'])} regimes, {days[0]} to {days[-1]}"
-    told = [_Told(study, book, number) for number, book in enumerate(study.books, start=1)]
+    told = [Told(study, book, number) for number, book in enumerate(study.books, start=1)]
     body = [
         f"<h1>{escape(title)}</h1>",
         *_opening(study),
         *_summary(study, told),
+        *reliability(study),
         *(part for each in told for part in _chapter(each)),
         *_closing(study),
     ]
@@ -77,31 +88,6 @@ def page(study: Study) -> str:
         f'<!doctype html>\n<html lang="en"><head>{head}<style>{_STYLE}</style></head>\n'
         f"<body>{HATCH}<main>\n{text}\n</main></body></html>\n"
     )
-
-
-@frozen
-class _Told:
-    """One book with its rows of the tables; `number` counts from 1."""
-
-    study: Study
-    book: StudyBook
-    number: int
-
-    def rows(self, table: str, **wanted: Any) -> list[Record]:
-        mine = (row for row in self.study.tables[table] if row["book"] == self.book.id)
-        return [row for row in mine if all(row.get(name) == value for name, value in wanted.items())]
-
-    @property
-    def levels(self) -> tuple[str, ...]:
-        """The levels worth telling on the last day with figures."""
-        rows = self.rows("figures", day=self.last)
-        both = ({row["regime"]: row["total"] for row in rows if row["level"] == level} for level in LEVEL_TITLES)
-        return told_levels(*both)
-
-    @property
-    def last(self) -> str:
-        """The last day with figures, "" when there is none."""
-        return max((row["day"] for row in self.rows("figures")), default="")
 
 
 # ------------------------------------------------------------------------------------------------------ the parts
@@ -120,15 +106,15 @@ def _opening(study: Study) -> Iterator[str]:
     yield (
         f'<p class="small">Population {escape(head["study"])}; history: {escape(head["source"] or "not named")}; '
         f"{head['resamples']} resamples, seed {head['seed']}; crossmargin {escape(head['version'] or 'unnamed')}. "
-        f"USD throughout. Data: {', '.join(_link(name) for name in COLUMNS)}.</p>"
+        f"USD throughout. Data: {', '.join(csv_link(name) for name in COLUMNS)}.</p>"
     )
     items = "".join(f'<li><a href="#{escape(book.id)}">{escape(book.title)}</a></li>' for book in study.books)
-    ends = (("gaps", "Gaps"), ("assumptions", "Assumptions"), ("sources", "Sources"))
+    ends = (("reliability", "Back-tests"), ("gaps", "Gaps"), ("assumptions", "Assumptions"), ("sources", "Sources"))
     items += "".join(f'<li><a href="#{id}">{title}</a></li>' for id, title in ends)
     yield f'<nav aria-label="Contents"><ol>{items}</ol></nav>'
 
 
-def _summary(study: Study, told: Sequence[_Told]) -> Iterator[str]:
+def _summary(study: Study, told: Sequence[Told]) -> Iterator[str]:
     """Yield one row a regime: what it asks of each book, as a share of the first regime's total."""
     base, *others = study.header["regimes"]
     status = {row["regime"]: row["status"] for row in study.tables["figures"]}
@@ -137,16 +123,16 @@ def _summary(study: Study, told: Sequence[_Told]) -> Iterator[str]:
         {row["regime"]: row["total"] for row in each.rows("figures", day=each.last, level=_LEVEL)} for each in known
     ]
     header = ["regime", "status", *(f"{each.number}. {each.book.title}, {each.last}" for each in known)]
-    rows = [[f"{base}, USD", _status(status.get(base, _IN_FORCE)), *(_usd(of[base]) for of in totals)]]
+    rows = [[f"{base}, USD", status_text(status.get(base, IN_FORCE)), *(usd(of[base]) for of in totals)]]
     for name in others:
         shares = (f"{of[name] / of[base]:.1%}" if of[base] and of[name] is not None else "" for of in totals)
-        rows.append([name, _status(status.get(name, _IN_FORCE)), *shares])
+        rows.append([name, status_text(status.get(name, IN_FORCE)), *shares])
     yield "<h2 id='summary'>At a glance</h2>"
     yield f"<p>What each regime asks for at clearing houses on the last day with figures, in per cent of {base}.</p>"
-    yield _table(header, rows, figures=2) if known else "<p>No book has figures.</p>"
+    yield table_html(header, rows, figures=2) if known else "<p>No book has figures.</p>"
 
 
-def _chapter(told: _Told) -> Iterator[str]:
+def _chapter(told: Told) -> Iterator[str]:
     book = told.book
     yield f'<h2 id="{escape(book.id)}">{told.number}. {escape(book.title)}</h2><p>{escape(book.about)}</p>'
     if not told.last:
@@ -154,22 +140,26 @@ def _chapter(told: _Told) -> Iterator[str]:
         yield f"<p>No day could be margined. The last reason given: {escape(whys[-1]) if whys else 'none'}</p>"
         return
     for level in told.levels:
-        yield f"<h3>{LEVEL_TITLES[level].capitalize()}, {told.last}</h3>"
-        yield from _comparison(told, level)
+        for day in told.days:
+            largest = "" if day == told.last else f": when {told.study.header['regimes'][0]} asked for most"
+            yield f"<h3>{LEVEL_TITLES[level].capitalize()}, {day}{largest}</h3>"
+            yield from _comparison(told, level, day)
+            yield from _attribution(told, level, day)
         yield from _through_time(told, level)
-        yield from _attribution(told, level)
+    yield from back_tests(told)
+    yield from protection(told)
     yield from _refusals(told)
     yield from _limits(told)
 
 
-def _comparison(told: _Told, level: str) -> Iterator[str]:
-    figures = told.rows("figures", day=told.last, level=level)
-    totals = {row["regime"]: row for row in told.rows("evidence", level=level, kind="total")}
-    gaps = {row["regime"]: row for row in told.rows("evidence", level=level, kind="gap")}
+def _comparison(told: Told, level: str, day: str) -> Iterator[str]:
+    figures = told.rows("figures", day=day, level=level)
+    totals = {row["regime"]: row for row in told.rows("evidence", day=day, level=level, kind="total")}
+    gaps = {row["regime"]: row for row in told.rows("evidence", day=day, level=level, kind="gap")}
     yield f"<ul>{''.join(_claims(figures, gaps))}</ul>"
     shown = [_bar(row, totals.get(row["regime"])) for row in figures if row["total"] is not None]
-    what = f"{told.book.title}, {told.last}: {LEVEL_TITLES[level]}, by regime"
-    yield _figure(
+    what = f"{told.book.title}, {day}: {LEVEL_TITLES[level]}, by regime"
+    yield figure_html(
         bars(f"{what}, USD. " + "; ".join(f"{bar.label} {bar.said}" for bar in shown), shown),
         f"{what}, USD. Whiskers hold 95 % of the resamples. Hatched: proposed, not in force.",
         ("figures", "evidence"),
@@ -177,25 +167,25 @@ def _comparison(told: _Told, level: str) -> Iterator[str]:
     header = ["regime", "status", "total, USD", "standard error", "less than the first", "standard error", ""]
     said = "; (part): leaves something out, see below" if any(row["partial"] for row in figures) else ""
     rows = [_row(row, totals, gaps) for row in figures]
-    yield _table(header, rows, figures=2, caption=f"{LEVEL_TITLES[level]}{said}".capitalize())
+    yield table_html(header, rows, figures=2, caption=f"{LEVEL_TITLES[level]}{said}".capitalize())
 
 
 def _claims(figures: Sequence[Record], gaps: dict[str, Record]) -> Iterator[str]:
     """Yield one sentence on each regime, its figure with the standard error; those that change nothing share one."""
     same = []
     for row in (row for row in figures if row["regime"] in gaps):
-        gap, name = gaps[row["regime"]], f"<strong>{escape(row['regime'])}</strong>{_mark(row['status'])}"
+        gap, name = gaps[row["regime"]], f"<strong>{escape(row['regime'])}</strong>{mark(row['status'])}"
         if not (gap["figure"] or gap["standard_error"]):
             same.append(name)
             continue
-        how = f"USD {_usd(abs(gap['figure']))} {'more' if gap['figure'] > 0 else 'less'} than {escape(gap['base'])}"
+        how = f"USD {usd(abs(gap['figure']))} {'more' if gap['figure'] > 0 else 'less'} than {escape(gap['base'])}"
         noise = " The difference is inside the noise." if gap["inside_noise"] else ""
         known = f" Of one of the two totals only {gap['simulated']:.0%} has a known error."
         part = known if 0.0 < gap["simulated"] < _ALL else ""
-        error = f"USD {_usd(gap['standard_error'])}" if gap["simulated"] else "not known"
+        error = f"USD {usd(gap['standard_error'])}" if gap["simulated"] else "not known"
         yield f"<li>{name} asks for {how} (standard error {error}).{noise}{part}</li>"
     for row in (row for row in figures if row["total"] is None):
-        yield f"<li><strong>{escape(row['regime'])}</strong>{_mark(row['status'])}: nothing of it is modelled.</li>"
+        yield f"<li><strong>{escape(row['regime'])}</strong>{mark(row['status'])}: nothing of it is modelled.</li>"
     if same:
         base = next(iter(gaps.values()))["base"]
         yield f"<li>As much as {escape(base)} in every resample: {', '.join(same)}.</li>"
@@ -203,9 +193,9 @@ def _claims(figures: Sequence[Record], gaps: dict[str, Record]) -> Iterator[str]
 
 def _bar(row: Record, sampled: Record | None) -> Bar:
     low, high = (sampled["low"], sampled["high"]) if sampled else (None, None)
-    label = f"{row['regime']}{'' if row['status'] == _IN_FORCE else ' *'}"
-    said = dollars(row["total"]) + ("" if row["status"] == _IN_FORCE else f" {row['status']}")
-    return Bar(label, row["total"], low, high, row["status"] != _IN_FORCE, said)
+    label = f"{row['regime']}{'' if row['status'] == IN_FORCE else ' *'}"
+    said = dollars(row["total"]) + ("" if row["status"] == IN_FORCE else f" {row['status']}")
+    return Bar(label, row["total"], low, high, row["status"] != IN_FORCE, said)
 
 
 def _row(row: Record, totals: dict[str, Record], gaps: dict[str, Record]) -> list[str]:
@@ -213,10 +203,10 @@ def _row(row: Record, totals: dict[str, Record], gaps: dict[str, Record]) -> lis
     said = "inside the noise" if gap and gap["inside_noise"] and gap["figure"] else ""
     return [
         row["regime"],
-        _status(row["status"]),
-        _usd(row["total"]) + (" (part)" if row["partial"] and row["total"] is not None else ""),
+        status_text(row["status"]),
+        usd(row["total"]) + (" (part)" if row["partial"] and row["total"] is not None else ""),
         _error(total),
-        _usd(-gap["figure"]) if gap else "",
+        usd(-gap["figure"]) if gap else "",
         _error(gap),
         said,
     ]
@@ -226,28 +216,41 @@ def _error(row: Record | None) -> str:
     """Return the standard error, or that nothing is known of it."""
     if row is None:
         return ""
-    return "not known" if row["figure"] and not row["simulated"] else _usd(row["standard_error"])
+    return "not known" if row["figure"] and not row["simulated"] else usd(row["standard_error"])
 
 
-def _through_time(told: _Told, level: str) -> Iterator[str]:
+def _through_time(told: Told, level: str) -> Iterator[str]:
     """Yield the totals over the days; regimes that ask for the same on all of them share a line."""
-    days = told.study.header["days"]
-    rows = {(row["regime"], row["day"]): row for row in told.rows("figures", level=level)}
-    if len({day for _, day in rows}) < 2:
+    asked, status, data = _series(told, level)
+    days = sorted({day for _, day in asked})
+    if len(days) < 2:
         return
     groups: dict[tuple[float | None, ...], list[str]] = {}
     for regime in told.study.header["regimes"]:
-        found = [rows.get((regime, day)) for day in days]
-        values = tuple(None if row is None else row["total"] for row in found)
-        if not any(value is not None for value in values):
-            continue
-        status = next(row["status"] for row in found if row is not None)
-        groups.setdefault(values, []).append(regime + ("" if status == _IN_FORCE else " *"))
+        values = tuple(asked.get((regime, day)) for day in days)
+        if any(value is not None for value in values):
+            groups.setdefault(values, []).append(regime + ("" if status[regime] == IN_FORCE else " *"))
     lines = {", ".join(names): (values, all(name.endswith("*") for name in names)) for values, names in groups.items()}
     what = f"{told.book.title}: {LEVEL_TITLES[level]}, from {days[0]} to {days[-1]}"
     ends = "; ".join(f"{name} {_span(values)}" for name, (values, _) in lines.items())
     drawn = series(f"{what}, USD. {ends}", [date.fromisoformat(day) for day in days], lines)
-    yield f"<h4>Through time</h4>{_figure(drawn, f'{what}, USD. * and dashed: proposed, not in force.', ('figures',))}"
+    yield f"<h3>{LEVEL_TITLES[level].capitalize()}, through time</h3>"
+    yield figure_html(drawn, f"{what}, USD. * and dashed: proposed, not in force.", (data,))
+
+
+def _series(told: Told, level: str) -> tuple[dict[tuple[str, str], float | None], Mapping[str, str], str]:
+    """Return what regimes asked for by day, of all owners, their status, and the table that holds it."""
+    found: dict[tuple[str, str], float | None] = {}
+    rows = told.rows("outcomes", level=level)
+    for row in rows:
+        key, asked = (row["regime"], row["day"]), row["required"]
+        found[key] = asked if found.get(key) is None else (found[key] or 0.0) + (asked or 0.0)
+    name = "outcomes" if rows else "figures"
+    if not rows:
+        days = told.study.header["days"]
+        rows = [row for row in told.rows("figures", level=level) if row["day"] in days]
+        found = {(row["regime"], row["day"]): row["total"] for row in rows}
+    return found, {row["regime"]: row["status"] for row in rows}, name
 
 
 def _span(values: Iterable[float | None]) -> str:
@@ -255,56 +258,64 @@ def _span(values: Iterable[float | None]) -> str:
     return f"between {dollars(min(known))} and {dollars(max(known))}" if known else "not modelled"
 
 
-def _attribution(told: _Told, level: str) -> Iterator[str]:
-    """Yield a waterfall to each regime that asks for something else than the first; equal ones share one picture."""
+def _attribution(told: Told, level: str, day: str) -> Iterator[str]:
+    """Yield why regimes differ in what they ask for, and in what must be brought where something is posted."""
+    rows = told.rows("attribution", day=day, level=level)
+    for of in dict.fromkeys([REQUIREMENT, *(row["of"] for row in rows)]):
+        mine = [row for row in rows if row["of"] == of]
+        more = "" if of == REQUIREMENT else f" in {of}: what must be brought beyond what is posted"
+        yield f"<h4>Why they differ{more}</h4>"
+        yield from _bridges(told, mine, f"{told.book.title}, {day}, {level}{'' if of == REQUIREMENT else f', {of}'}")
+
+
+def _bridges(told: Told, rows: Sequence[Record], what: str) -> Iterator[str]:
+    """Yield a waterfall to each regime that differs from the first; equal ones share one picture."""
     found: dict[tuple[tuple[str, float], ...], list[Record]] = {}
-    for other in told.study.header["regimes"][1:]:
-        mine = told.rows("attribution", other=other, level=level)
-        rows = [row for row in mine if row["kind"] in ("start", "step", "total")]
-        if rows and rows[0]["amount"] != rows[-1]["amount"]:
-            found.setdefault(tuple((row["name"], row["amount"]) for row in rows[:-1]), []).append(rows[-1])
-    yield "<h4>Why they differ</h4>"
+    base, *others = told.study.header["regimes"]
+    for other in others:
+        mine = [row for row in rows if row["other"] == other and row["kind"] in ("start", "step", "total")]
+        if mine and mine[0]["amount"] != mine[-1]["amount"]:
+            found.setdefault(tuple((row["name"], row["amount"]) for row in mine[:-1]), []).append(mine[-1])
     if not found:
-        yield "<p>Every regime asks for as much as the first.</p>"
+        yield "<p>Every regime is as the first.</p>"
         return
-    base = told.study.header["regimes"][0]
     yield "<p>Each step has its mean effect over all orders in which the steps can be taken (Shapley).</p>"
     yield '<div class="pair">'
-    for steps, ends in found.items():
-        names = ", ".join(_named(end["other"], end["status"]) for end in ends)
-        proposed = all(end["status"] != _IN_FORCE for end in ends)
-        shown = [*((name, amount) for name, amount in steps if amount or name.endswith("total")), _total(ends)]
+    for (start, *steps), ends in found.items():
+        names = ", ".join(named_regime(end["other"], end["status"]) for end in ends)
+        proposed = all(end["status"] != IN_FORCE for end in ends)
+        shown = [start, *(step for step in steps if step[1]), _total(ends)]
         said = "; ".join(f"{name} {dollars(amount)}" for name, amount in shown)
-        title = f"{told.book.title}, {told.last}, {level}: from {base} to {names}"
+        title = f"{what}: from {base} to {names}"
         drawn = waterfall(f"{title}, USD. {said}", shown, proposed=proposed)
-        yield _figure(drawn, f"{title}, USD.", ("attribution",))
+        yield figure_html(drawn, f"{title}, USD.", ("attribution",))
     yield "</div>"
 
 
 def _total(ends: Sequence[Record]) -> tuple[str, float]:
     name = ends[0]["other"] + (f" + {len(ends) - 1}" if len(ends) > 1 else "")
-    return name + ("" if ends[0]["status"] == _IN_FORCE else " *"), ends[0]["amount"]
+    return name + ("" if ends[0]["status"] == IN_FORCE else " *"), ends[0]["amount"]
 
 
-def _refusals(told: _Told) -> Iterator[str]:
+def _refusals(told: Told) -> Iterator[str]:
     rows = [
-        [*(row[name] for name in ("position", "product", "programme", "about", "cure")), _cited(row)]
-        for row in told.rows("refusals")
+        [*(row[name] for name in ("position", "product", "programme", "about", "cure")), cited(row)]
+        for row in told.rows("refusals", day=told.last)
     ]
     if rows:
-        yield f"<h3>Refused</h3><p>Conditions that keep positions out of programmes. Data: {_link('refusals')}.</p>"
-        yield _table(["position", "product", "programme", "what is asked", "cure", "source (grade)"], rows)
+        yield f"<h3>Refused</h3><p>Conditions that keep positions out of programmes. Data: {csv_link('refusals')}.</p>"
+        yield table_html(["position", "product", "programme", "what is asked", "cure", "source (grade)"], rows)
 
 
-def _limits(told: _Told) -> Iterator[str]:
+def _limits(told: Told) -> Iterator[str]:
     named = dict.fromkeys(f"{row['name']}: {row['note']}" for row in told.rows("left_out"))
     notes = dict.fromkeys(row["note"] for row in told.rows("notes"))
     lost = len({row["day"] for row in told.rows("gaps")})
-    said = [*(["<li>Some days have no figures: see Gaps.</li>"] if lost else []), *_items(notes)]
+    said = [*(["<li>Some days have no figures: see Gaps.</li>"] if lost else []), *list_items(notes)]
     if said:
         yield f'<h3>To beware of</h3><ul class="small">{"".join(said)}</ul>'
     if named:
-        yield f'<h3>In no figure</h3><ul class="small">{"".join(_items(named))}</ul>'
+        yield f'<h3>In no figure</h3><ul class="small">{"".join(list_items(named))}</ul>'
 
 
 def _closing(study: Study) -> Iterator[str]:
@@ -314,60 +325,10 @@ def _closing(study: Study) -> Iterator[str]:
         gaps.setdefault((row["book"], why), []).append(row["day"])
     yield "<h2 id='gaps'>Gaps</h2>"
     told = [[book, f"{len(days)}: {days[0]} to {days[-1]}", why] for (book, why), days in gaps.items()]
-    yield _table(["book", "days", "why"], told) if told else "<p>None: every book has figures on every day.</p>"
+    yield table_html(["book", "days", "why"], told) if told else "<p>None: every book has figures on every day.</p>"
     named = ("rule", "parameter", "value", "unit", "grade")
     seen = dict.fromkeys(tuple(row[name] for name in named) for row in study.tables["assumptions"])
     yield "<h2 id='assumptions'>Assumptions</h2><p>Values that no published text states, with the grade of each.</p>"
-    yield _table(named, seen)
+    yield table_html(named, seen)
     sources = dict.fromkeys(row["source"] for row in study.tables["sources"])
-    yield f"<h2 id='sources'>Sources</h2><ul class='small'>{''.join(_items(sources))}</ul>"
-
-
-# --------------------------------------------------------------------------------------------------------- marks
-
-
-def _figure(drawn: str, caption: str, tables: Iterable[str]) -> str:
-    data = ", ".join(map(_link, tables))
-    return f"<figure>{drawn}<figcaption>{escape(caption)} Data: {data}.</figcaption></figure>"
-
-
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], *, figures: int = 99, caption: str = "") -> str:
-    """Return a table whose columns from number `figures` on stand to the right."""
-    looks = ['class="n"' if column >= figures else "" for column in range(len(header))]
-    head = "".join(f'<th scope="col" {look}>{escape(name)}</th>' for name, look in zip(header, looks, strict=True))
-    lines = ("".join(f"<td {look}>{_cell(cell)}</td>" for cell, look in zip(row, looks, strict=True)) for row in rows)
-    body = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    said = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return f'<div class="scroll"><table>{said}<thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table></div>'
-
-
-def _cell(text: str) -> str:
-    return f'<span class="proposed">{escape(text)}</span>' if text == PROPOSED else escape(text)
-
-
-def _items(texts: Iterable[str]) -> list[str]:
-    return [f"<li>{escape(text)}</li>" for text in texts]
-
-
-def _cited(row: Record) -> str:
-    return f"{row['citation']} ({row['grade']})"
-
-
-def _link(table: str) -> str:
-    return f'<a href="{table}.csv">{table}.csv</a>'
-
-
-def _named(regime: str, status: str) -> str:
-    return regime if status == _IN_FORCE else f"{regime} ({status}, not in force)"
-
-
-def _mark(status: str) -> str:
-    return "" if status == _IN_FORCE else f' <span class="proposed">({escape(_status(status))})</span>'
-
-
-def _status(status: str) -> str:
-    return {"proposed": PROPOSED, _IN_FORCE: "in force"}.get(status, status)
-
-
-def _usd(amount: float | None) -> str:
-    return "not modelled" if amount is None else f"{round(amount) + 0:,}"
+    yield f"<h2 id='sources'>Sources</h2><ul class='small'>{''.join(list_items(sources))}</ul>"

@@ -18,6 +18,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9", "#0
 _DASHES = ("", "7 3", "2 2", "8 3 2 3", "12 3", "4 4")
 _WIDTH, _LABELS, _RIGHT, _ROW = 760, 230, 150, 24
 _NARROW, _NARROW_LABELS, _NARROW_RIGHT = 500, 200, 75  # of a waterfall, of which two stand beside each other
+_MARKED = 60  # points of a line that are marked at most
 _LESS, _MORE, _TOTAL = "#009E73", "#D55E00", "#0072B2"
 
 
@@ -107,6 +108,68 @@ def series(title: str, days: Sequence[date], lines: Mapping[str, tuple[Sequence[
     return _svg(title, body, 270 + 18 * len(lines))
 
 
+@frozen
+class Spot:
+    """A point of a scatter: its place in USD, the words at it, and how it is drawn."""
+
+    across: float
+    up: float
+    label: str
+    efficient: bool = False
+    proposed: bool = False
+
+
+def scatter(title: str, spots: Sequence[Spot], axes: tuple[str, str]) -> str:
+    """Return points with their labels; the efficient ones are filled and joined, what is not in force is a diamond."""
+    left, right, top, bottom = 66.0, float(_NARROW - 24), 26.0, 310.0
+    x = _scale(*_range(spot.across for spot in spots), length=right - left, start=left)
+    y = _scale(*_range(spot.up for spot in spots), length=bottom - top, start=0.0)
+    body, every = [], 1 + len(x.ticks) // 6
+    for number, tick in enumerate(x.ticks):
+        body.append(_line((x.at(tick), top), (x.at(tick), bottom), "#dddddd"))
+        if number % every == 0:
+            body.append(_text(x.at(tick), bottom + 15, dollars(tick), anchor="middle"))
+    for tick in y.ticks:
+        body.append(_line((left, bottom - y.at(tick)), (right, bottom - y.at(tick)), "#dddddd"))
+        body.append(_text(left - 6, bottom + 4 - y.at(tick), dollars(tick), anchor="end"))
+    best = sorted((spot.across, spot.up) for spot in spots if spot.efficient)
+    path = " ".join(f"{x.at(across):.1f},{bottom - y.at(up):.1f}" for across, up in best)
+    body.append(f'<polyline points="{path}" fill="none" stroke="{_TOTAL}" stroke-width="1.4"/>')
+    places = [(x.at(spot.across), bottom - y.at(spot.up)) for spot in spots]
+    body += [_dot(place, spot) for place, spot in zip(places, spots, strict=True)]
+    body += _labels([(place, spot.label) for place, spot in zip(places, spots, strict=True)])
+    body.append(_text((left + right) / 2, bottom + 34, axes[0], anchor="middle"))
+    body.append(_text(2, top - 14, axes[1]))
+    return _svg(title, body, bottom + 42, width=_NARROW)
+
+
+def _labels(wanted: Iterable[tuple[tuple[float, float], str]]) -> Iterable[str]:
+    """Yield each label beside its point, the higher the more of them stand there already."""
+    taken: list[tuple[float, float, float]] = []
+    for (x, y), label in wanted:
+        wide = 7.0 * len(label) + 3.0
+        rows = (y - 6.0 - 12.0 * row for row in range(len(taken) // 2 + 1))
+        tried = [(start, row) for row in rows for start in (x + 6.0, x - 6.0 - wide)]
+        free = (at for at in tried if all(at[0] >= e or at[0] + wide <= s or abs(at[1] - r) >= 11 for s, e, r in taken))
+        start, row = next(free, tried[-1])
+        taken.append((start, start + wide, row))
+        yield _text(start, row, label)
+
+
+def _range(amounts: Iterable[float]) -> tuple[float, float]:
+    found = [0.0, *amounts]
+    return min(found), max(found)
+
+
+def _dot(place: tuple[float, float], spot: Spot) -> str:
+    fill = _TOTAL if spot.efficient else "#ffffff"
+    x, y = place
+    if spot.proposed:
+        corners = f"{x:.1f},{y - 6:.1f} {x + 6:.1f},{y:.1f} {x:.1f},{y + 6:.1f} {x - 6:.1f},{y:.1f}"
+        return f'<polygon points="{corners}" fill="{fill}" stroke="{_TOTAL}"/>'
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{fill}" stroke="{_TOTAL}"/>'
+
+
 def dollars(amount: float, *, sign: bool = False) -> str:
     """Return an amount in words short enough for a picture.
 
@@ -182,7 +245,8 @@ def _curve(points: Iterable[tuple[float, float] | None], look: tuple[str, str]) 
             path = " ".join(f"{x:.1f},{y:.1f}" for x, y in run)
             dash = f' stroke-dasharray="{look[1]}"' if look[1] else ""
             yield f'<polyline points="{path}" fill="none" stroke="{look[0]}" stroke-width="2"{dash}/>'
-            yield from (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.2" fill="{look[0]}"/>' for x, y in run)
+            if len(run) <= _MARKED:
+                yield from (f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2.2" fill="{look[0]}"/>' for x, y in run)
             run = []
 
 

@@ -34,6 +34,8 @@ def add(commands: Any) -> None:
     about = "day whose rules are used on every day; 2026-06-30 when left out"
     study.add_argument("--calibration", type=a_date, metavar="DATE", help=about)
     study.add_argument("--resamples", type=a_count, default=400, metavar="N", help="for standard errors (%(default)s)")
+    about = "rows of the history between two back-tested days; 0 for no back-tests (%(default)s)"
+    study.add_argument("--coverage-every", type=a_count, default=20, metavar="N", help=about)
     study.add_argument("--seed", type=a_count, default=0, metavar="N", help="of the resamples (%(default)s)")
 
 
@@ -73,7 +75,8 @@ def _study_plan(chosen: Namespace) -> Plan:
         days = study_days(market.history, chosen.first, chosen.until or market.as_of, chosen.every)
     problems.raise_if_any()
     assert market is not None  # noqa: S101 - nothing was noted
-    settings = {"resamples": chosen.resamples, "seed": chosen.seed, "calibration": chosen.calibration or CALIBRATION}
+    settings = {"resamples": chosen.resamples, "seed": chosen.seed, "coverage_every": chosen.coverage_every}
+    settings["calibration"] = chosen.calibration or CALIBRATION
     name = Path(chosen.population).name
     return Plan(name, books, market, days, regimes=regimes or REGIMES, version=version(), **settings)
 

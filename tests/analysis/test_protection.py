@@ -164,6 +164,21 @@ def cash_everywhere(report, share):
     ]
 
 
+def test_a_switch_that_overlays_is_a_study_and_nobody_proposes_it():
+    tried = [Switch("as it is", CROSS_MARGIN), Switch("half", CROSS_MARGIN, [cap(0.5)]), Switch("new", HARMONIZED)]
+    drawn = frontier(BOOK, market(), tried)
+    assert [point.status for point in drawn.points] == ["in_force", "study", "proposed"]
+    assert drawn.as_of == market().as_of
+    assert {record["as_of"] for record in drawn.to_records()} == {market().as_of.isoformat()}
+    assert str(drawn).startswith(f"{market().as_of}: ")
+
+
+def test_a_saving_that_leaves_something_out_says_so():
+    left_out = [Position("f", "ALPHA-GOV", FRN, 10e6, SETTLES)]
+    points = [frontier(book(*held), market(), [Switch("s", SILOED)]).points[0] for held in (left_out, ())]
+    assert [point.partial for point in points] == [True, False]
+
+
 def test_losses_fall_as_margin_rises():
     report = margin(BOOK, market())
     held = [

@@ -5,23 +5,23 @@ from __future__ import annotations
 import csv
 import json
 import re
-from datetime import date, timedelta
+from datetime import date
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from attrs import evolve
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from crossmargin.analysis.archetypes import ARCHETYPES
-from crossmargin.analysis.coverage import held_at
-from crossmargin.analysis.on_the_run import future_on, hedge, issues, longest_quoted
+from crossmargin.analysis.archetypes import ARCHETYPES, StudyBook
 from crossmargin.analysis.population import population
-from crossmargin.analysis.study import CALIBRATION, COLUMNS, JOURNAL, Plan, market_on, run, study_days, told_levels
+from crossmargin.analysis.study import COLUMNS, JOURNAL, Plan, market_on, run, study_days
+from crossmargin.analysis.study_html import Told
 from crossmargin.analysis.study_page import PAGE, page, write
+from crossmargin.analysis.study_records import told_levels
+from crossmargin.analysis.study_sections import lost
 from crossmargin.cli import main
 from crossmargin.errors import InputError
 from crossmargin.io.book_writer import write_book
@@ -29,11 +29,12 @@ from crossmargin.io.journal import csv_text
 from crossmargin.io.market_files import packaged_history
 from crossmargin.margin import compare
 from crossmargin.market import History, Market
-from crossmargin.price_history import PriceHistory
+from crossmargin.posted import Cash, Posted
 from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, SILOED
-from crossmargin.registry import rulebook
 from crossmargin.samples import basis_trade
 from crossmargin.tables import PROPOSED
+from tests.analysis.study_markets import held_rules, made_up_prices, past
+from tests.properties import strategies
 
 ROOT = Path(__file__).resolve().parents[2]
 DAYS = (date(2015, 12, 31), date(2016, 12, 30))
@@ -42,17 +43,9 @@ BY_ID = {book.id: book for book in ARCHETYPES}
 SMALL = tuple(BY_ID[id] for id in ("cash_futures_basis", "index_options_against_futures", "swap_against_futures"))
 
 
-def past(last: date = date(2016, 12, 30)) -> Market:
-    history = packaged_history()
-    kept = slice(0, (history.row_at(last) or 0) + 1)
-    return Market.from_history(
-        History(history.dates[kept], history.tenors, history.par[kept], history.source), history.dates[kept][-1]
-    )
-
-
 @pytest.fixture(scope="module")
 def plan():
-    return Plan("small", SMALL, past(), DAYS, THREE, resamples=10)
+    return Plan("small", SMALL, past(), DAYS, THREE, resamples=10, coverage_every=120)
 
 
 @pytest.fixture(scope="module")
@@ -74,8 +67,10 @@ class Stopped(Exception):
     """Stands for a power cut."""
 
 
-@pytest.mark.parametrize("steps", [1, 6])
-def test_a_study_that_was_stopped_goes_on_to_the_same_bytes(plan, done, tmp_path, steps):
+def test_a_study_that_was_stopped_goes_on_to_the_same_bytes(alone, tmp_path):
+    plan, folder = alone.plan, alone.folder
+    steps = 3
+
     def stop(number, of, name):
         if number == steps:
             raise Stopped
@@ -86,14 +81,25 @@ def test_a_study_that_was_stopped_goes_on_to_the_same_bytes(plan, done, tmp_path
         journal.write('{"book": "cash_futures_basis", "day": "2016-1€'.encode()[:-1])
     told = []
     write(run(plan, tmp_path, lambda *said: told.append(said)), tmp_path)
-    assert files(tmp_path) == files(done[1])
-    assert [number for number, _, _ in told] == list(range(steps, 10))
+    assert files(tmp_path) == files(folder)
+    assert [number for number, _, _ in told] == list(range(steps, 7))
+
+
+@pytest.fixture(scope="module")
+def alone(plan, tmp_path_factory):
+    """One book under two regimes: six steps, two of them back-tests of a year."""
+    days = (date(2008, 12, 31), date(2009, 3, 31))
+    small = evolve(plan, books=SMALL[:1], days=days, regimes=THREE[:2], coverage_every=60)
+    folder = tmp_path_factory.mktemp("alone")
+    study = run(small, folder)
+    write(study, folder)
+    return SimpleNamespace(plan=small, folder=folder, study=study)
 
 
 def test_a_finished_study_does_nothing_again(plan, done):
     told = []
     run(plan, done[1], lambda *said: told.append(said))
-    assert told == [(9, 9, "done")]
+    assert told == [(18, 18, "done")]
 
 
 def test_another_study_in_the_folder_is_refused(plan, done):
@@ -113,7 +119,7 @@ def test_a_broken_line_is_named(plan, done, tmp_path):
 def test_more_steps_than_there_are_is_refused(plan, done, tmp_path):
     text = (done[1] / JOURNAL).read_text()
     (tmp_path / JOURNAL).write_text(text + text.splitlines(keepends=True)[-1])
-    with pytest.raises(InputError, match="more than the 9 steps"):
+    with pytest.raises(InputError, match="more than the 18 steps"):
         run(plan, tmp_path)
 
 
@@ -128,7 +134,7 @@ def test_figures_are_those_of_compare(plan, done):
         for row in study.tables["figures"]
         if row["book"] == SMALL[2].id and row["day"] == DAYS[1].isoformat()
     }
-    compared = compare(portfolio, market, THREE, rules=_held())
+    compared = compare(portfolio, market, THREE, rules=held_rules())
     for report in compared.reports:
         assert rows[report.regime, "clearing"]["total"] == report.total()
         assert rows[report.regime, "clearing"]["assumed_share"] == report.assumed_share()
@@ -137,16 +143,18 @@ def test_figures_are_those_of_compare(plan, done):
 def test_a_book_without_prices_is_a_gap_and_the_rest_goes_on(done):
     study, _ = done
     gaps = {(row["book"], row["day"]): row["why"] for row in study.tables["gaps"]}
-    assert set(gaps) == {(SMALL[1].id, day.isoformat()) for day in DAYS}
+    assert {book for book, _ in gaps} == {SMALL[1].id}
+    assert {day.isoformat() for day in DAYS} <= {day for _, day in gaps}
     assert "SPX on 2016-12-30: has no price" in gaps[SMALL[1].id, "2016-12-30"]
     assert {row["book"] for row in study.tables["figures"]} == {SMALL[0].id, SMALL[2].id}
 
 
 def test_the_steps_of_an_attribution_lead_to_its_total(done):
     rows = done[0].tables["attribution"]
-    for book in {row["book"] for row in rows}:
+    assert len({row["day"] for row in rows}) > 1
+    for book, day in {(row["book"], row["day"]) for row in rows}:
         for other in {row["other"] for row in rows}:
-            mine = [row for row in rows if (row["book"], row["other"]) == (book, other)]
+            mine = [row for row in rows if (row["book"], row["day"], row["other"]) == (book, day, other)]
             parts = [row["amount"] for row in mine if row["kind"] in ("start", "step")]
             total = next(row["amount"] for row in mine if row["kind"] == "total")
             assert sum(parts) == pytest.approx(total, abs=1e-4)
@@ -156,7 +164,8 @@ def test_no_figure_sees_a_later_day(plan, done, tmp_path):
     history = packaged_history()
     par = np.where(np.array([day > DAYS[0] for day in history.dates])[:, None], 0.05, history.par)
     changed = History(history.dates, history.tenors, par, history.source)
-    other = evolve(plan, market=Market.from_history(changed, history.dates[-1]), days=DAYS[:1], books=SMALL[:1])
+    market = Market.from_history(changed, history.dates[-1])
+    other = evolve(plan, market=market, days=DAYS[:1], books=SMALL[:1], coverage_every=0)
     found = run(other, tmp_path).tables["figures"]
     assert found == [
         row for row in done[0].tables["figures"] if (row["book"], row["day"]) == (SMALL[0].id, "2015-12-31")
@@ -164,7 +173,7 @@ def test_no_figure_sees_a_later_day(plan, done, tmp_path):
 
 
 def test_before_the_rules_own_stress_period_autumn_1998_stands_in(plan, tmp_path):
-    early = evolve(plan, days=(date(1998, 9, 30), date(2000, 12, 29)), books=SMALL[:1])
+    early = evolve(plan, days=(date(1998, 9, 30), date(2000, 12, 29)), books=SMALL[:1], coverage_every=0)
     tables = run(early, tmp_path).tables
     assert {row["day"] for row in tables["figures"]} == {"2000-12-29"}
     assert any("1998-08-17" in row["value"] and "ahead of the day" in row["because"] for row in tables["assumptions"])
@@ -190,7 +199,8 @@ def test_no_export_drops_the_status(done):
             assert "status" in columns
         for row in rows:
             if "harmonized" in (row.get("regime"), row.get("other")):
-                assert row["status"] == "proposed"
+                overlaid = row.get("name", "").startswith("harmonized, ")
+                assert row["status"] == ("study" if overlaid else "proposed")
 
 
 class Read(HTMLParser):
@@ -261,6 +271,48 @@ def test_a_title_of_a_book_is_text(plan, done):
     assert "<b>" not in text
 
 
+def test_the_day_on_which_the_first_regime_asked_for_most_is_told_beside_the_last(alone):
+    tables = alone.study.tables
+    asked = {row["day"]: row["required"] for row in tables["outcomes"] if _of(row, SMALL[0].id, "siloed")}
+    asked |= {row["day"]: row["total"] for row in tables["figures"] if _of(row, SMALL[0].id, "siloed")}
+    largest = max(asked, key=asked.__getitem__)
+    assert largest == "2008-12-31"
+    for name in ("evidence", "attribution", "protection", "frontier"):
+        assert {row["day"] for row in tables[name]} == {"2009-03-31", largest}
+    text = (alone.folder / PAGE).read_text(encoding="utf-8")
+    assert f"Owed to clearing houses, {largest}: when siloed asked for most" in text
+
+
+def _of(row, book, regime, level="clearing"):
+    return (row["book"], row["regime"], row["level"]) == (book, regime, level)
+
+
+def test_back_tests_and_losses_stand_on_the_page_as_in_the_tables(done):
+    study, folder = done
+    text = (folder / PAGE).read_text(encoding="utf-8")
+    assert {row["verdict"] for row in study.tables["coverage"]} == {"too few days"}
+    assert text.count("too few days") >= 2
+    row = next(row for row in study.tables["procyclicality"] if _of(row, SMALL[0].id, "siloed"))
+    assert f"{row['peak_to_trough']:.2f}" in text
+    lost = [
+        row
+        for row in study.tables["protection"]
+        if (row["regime"], row["scenarios"], row["default"], row["owner"]) == ("cross_margin", "stress", "leg", "all")
+    ]
+    assert {row["day"] for row in lost} == {row["day"] for row in study.tables["evidence"]}
+    assert all(f">{round(row['expected']):,}<" in text for row in lost)
+    for row in study.tables["frontier"]:
+        assert f">{round(row['saving']) + 0:,}<" in text
+        assert row["name"] in text
+
+
+def test_the_frontier_of_a_book_never_falls(done):
+    rows = [row for row in done[0].tables["frontier"] if row["efficient"]]
+    for book, day in {(row["book"], row["day"]) for row in rows}:
+        mine = sorted((row["saving"], row["residual"]) for row in rows if (row["book"], row["day"]) == (book, day))
+        assert [residual for _, residual in mine] == sorted(residual for _, residual in mine)
+
+
 def test_claims_carry_figure_and_standard_error(done):
     text = (done[1] / PAGE).read_text(encoding="utf-8")
     claims = [part.split("</li>")[0] for part in text.split("<li><strong>")[1:]]
@@ -268,63 +320,11 @@ def test_claims_carry_figure_and_standard_error(done):
     assert all("(standard error " in claim for claim in claims)
 
 
-# ------------------------------------------------------------------------------------------------- what is on the run
-
-
-@given(st.dates(date(1994, 1, 3), date(2017, 3, 29)))
-@settings(max_examples=25, deadline=None)
-def test_what_is_on_the_run_has_been_issued_and_can_be_delivered(day):
-    history = packaged_history()
-    market = past(history.dates[history.row_at(day)])
-    found = issues(market, 10, count=6)
-    assert all(each.issue <= market.as_of for each in found)
-    assert market.as_of - found[0].issue < timedelta(days=93)
-    assert all(800 * each.coupon == pytest.approx(round(800 * each.coupon)) for each in found)
-    future = future_on("ZN", market)
-    assert future.delivery_month > market.as_of.year * 100 + market.as_of.month
-    assert hedge(future, future.basket[0], 1e8) < -500
-
-
-def test_the_history_may_be_too_short():
-    first = packaged_history().dates[0]
-    with pytest.raises(InputError, match="history"):
-        issues(past(first), 10, count=2)
-    with pytest.raises(InputError, match="no issues are kept for 'UB'"):
-        future_on("UB", past())
-
-
-def test_shares_are_those_quoted_longest():
-    days = [date(2020, 1, 1) + timedelta(n) for n in range(4)]
-    nan = float("nan")
-    prices = {"B": [1.0] * 4, "A": [nan, 1, 1, 1], "SPX": [1.0] * 4, "C": [1.0] * 4, "D": [1, 1, 1, nan]}
-    market = evolve(past(), price_history=PriceHistory(days, prices), prices={"A": 1.0, "B": 1.0, "C": 1.0, "SPX": 1.0})
-    assert longest_quoted(market, 3, leave_out=("SPX",)) == ("B", "C", "A")
-    with pytest.raises(InputError, match="4 are needed"):
-        longest_quoted(market, 4, leave_out=("SPX",))
-
-
-def made_up_prices(market: Market) -> Market:
-    """Prices of an index and six shares that move up and down together, for as long as the yields."""
-    rows = np.arange(len(market.history.dates))
-    moves = np.random.default_rng(7).normal(0.0, 0.01, (rows.size, 7))
-    levels = np.exp(np.cumsum(moves[:, :1] + 0.5 * moves, axis=0) * 0.5)
-    names = ("SPX", "AAA", "BBB", "CCC", "DDD", "EEE", "FFF")
-    prices = {name: 100.0 * levels[:, at] for at, name in enumerate(names)}
-    vix = {"SPX": 0.15 + 0.05 * np.sin(rows / 50.0)}
-    return evolve(market, price_history=PriceHistory(market.history.dates, prices, volatilities=vix))
-
-
-@pytest.mark.parametrize("id", list(BY_ID))
-def test_every_archetype_has_figures_where_there_are_prices(id):
-    portfolio, market = BY_ID[id].build(market_on(made_up_prices(past()), DAYS[1]))
-    assert len(portfolio.positions) >= 2
-    compared = compare(portfolio, market, [SILOED], rules=_held())
-    assert compared.reports[0].total() > 0.0
-
-
 def test_both_levels_are_told_where_they_differ(tmp_path):
     market, two = made_up_prices(past()), (SILOED, CROSS_MARGIN)
-    study = run(Plan("two accounts", [BY_ID["long_short"]], market, DAYS[1:], two, resamples=5), tmp_path)
+    plan = Plan("two accounts", [BY_ID["long_short"]], market, DAYS[1:], two, resamples=5, coverage_every=0)
+    study = run(plan, tmp_path)
+    assert (study.tables["coverage"], study.tables["procyclicality"]) == ([], [])
     for name in ("evidence", "attribution"):
         assert {row["level"] for row in study.tables[name]} == {"clearing", "customer"}
     text = page(study)
@@ -335,13 +335,31 @@ def test_both_levels_are_told_where_they_differ(tmp_path):
 def test_what_is_not_modelled_is_no_zero(tmp_path):
     market, two = made_up_prices(past()), (SILOED, CROSS_MARGIN)
     book = BY_ID["index_options_against_futures"]
-    study = run(Plan("joint account", [book], market, DAYS[1:], two, resamples=5), tmp_path)
+    study = run(Plan("joint account", [book], market, DAYS[1:], two, resamples=5, coverage_every=0), tmp_path)
     (row,) = (row for row in study.tables["figures"] if (row["regime"], row["level"]) == ("cross_margin", "customer"))
     assert (row["total"], row["gross"], row["benefit"], row["partial"]) == (None, None, None, True)
     told = [row for name in ("evidence", "attribution") for row in study.tables[name]]
     assert not [row for row in told if row["level"] == "customer" and "cross_margin" in row.values()]
     assert "cross_margin</strong>: nothing of it is modelled" in page(study)
+    (told,) = (row for row in lost(Told(study, book, 1), "2016-12-30") if row["regime"] == "cross_margin")
+    assert (told["customer"], told["firm"] >= 0.0) == (None, True)
     assert ",cross_margin,in_force,customer,,,,,yes," in csv_text(study.tables["figures"], COLUMNS["figures"])
+
+
+def test_what_is_posted_adds_why_deficits_differ(tmp_path):
+    held = strategies.book(*strategies.basis())
+    account = held.account_of(held.positions[0])
+    cash = Posted("p", account.owner, account.firm, "CME", account.account_class, Cash(), 1e5)
+    book = StudyBook("posted", "Posted", "With cash at one pot.", lambda day: (evolve(held, posted=(cash,)), day))
+    days, two = [strategies.AS_OF], (SILOED, CROSS_MARGIN)
+    study = run(Plan("posted", [book], strategies.market(), days, two, resamples=5, coverage_every=0), tmp_path)
+    rows = study.tables["attribution"]
+    assert {row["of"] for row in rows} == {"requirement", "deficit"}
+    mine = [row for row in rows if (row["of"], row["level"]) == ("deficit", "clearing")]
+    start, *steps, total = (row["amount"] for row in mine if row["kind"] in ("start", "step", "total"))
+    assert start + sum(steps) == pytest.approx(total)
+    assert total < start
+    assert "what must be brought beyond what is posted" in page(study)
 
 
 def test_levels_worth_telling():
@@ -349,24 +367,14 @@ def test_levels_worth_telling():
     assert told_levels({"a": 1.0, "b": 2.0}, {"a": 1.0, "b": 2.5}) == ("clearing", "customer")
 
 
-def test_the_refused_one_is_refused_everywhere():
-    portfolio, market = BY_ID["fund_options_against_futures"].build(market_on(past(), DAYS[1]))
-    compared = compare(portfolio, market, THREE, rules=_held())
-    assert len(set(compared.totals().values())) == 1
-    assert {each.position for each in compared["cross_margin"].refused()} == {each.id for each in portfolio.positions}
-
-
-def _held():
-    return [held_at(rules, CALIBRATION) for rules in rulebook(()).values()]
-
-
 def test_the_page_on_the_archetypes_claims_what_its_tables_hold():
     text = (ROOT / "docs" / "explanation" / "archetypes_through_history.md").read_text(encoding="utf-8")
     _, _, prose = text.partition("## What they show")
-    figures = re.findall(r"\d{1,3}(?:,\d{3})+", prose)
-    assert len(figures) > 10
+    figures = re.findall(r"\d{1,3}(?:,\d{3})+|\d+\.\d+", prose)
+    assert len(figures) > 40
     tables = [line for line in text.splitlines() if line.startswith("|")]
-    assert not [figure for figure in figures if not any(f" {figure} " in line.replace("-", " ") for line in tables)]
+    cells = {word.strip("-,").rstrip(",") for line in tables for word in line.split()}
+    assert not set(figures) - cells
     for line in tables:
         proposed = any(f"`{name}`" in line for name in ("harmonized", "full_harmonized"))
         assert proposed == ("*proposed*" in line)
@@ -409,9 +417,9 @@ def test_a_book_from_a_file_is_the_same_on_every_day(tmp_path):
 
 def test_settings_out_of_range_are_listed_together(plan):
     with pytest.raises(InputError) as raised:
-        Plan("p", (), plan.market, [date(2016, 12, 31)], (SILOED,), resamples=1, seed=-1)
+        Plan("p", (), plan.market, [date(2016, 12, 31)], (SILOED,), resamples=1, seed=-1, coverage_every=-5)
     text = str(raised.value)
-    for said in ("books", "day 2016-12-31", "regimes", "resamples", "seed"):
+    for said in ("books", "day 2016-12-31", "regimes", "resamples", "seed", "coverage_every"):
         assert said in text
 
 
@@ -439,7 +447,7 @@ def test_the_command_writes_the_report_and_tells_how_far_it_is(tmp_path, capsys)
     told = json.loads(shown.out)
     assert told["records"]["figures"] == 4
     assert told["study"]["regimes"] == ["siloed", "harmonized"]
-    assert "0 of 2: basis" in shown.err
+    assert "0 of 4: basis" in shown.err
     assert main(command) == 0
     assert "report.html" in capsys.readouterr().out
 
