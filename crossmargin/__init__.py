@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     )
     from crossmargin.analysis.allocation import best_allocation
     from crossmargin.analysis.attribution import attribute
+    from crossmargin.analysis.time_machine import time_machine
     from crossmargin.analysis.what_if import what_if
     from crossmargin.batch import margin_many
     from crossmargin.collateral import CollateralReport
@@ -201,6 +202,7 @@ __all__ = [
     "rules",
     "samples",
     "scenario_set",
+    "time_machine",
     "warmup",
     "what_if",
     "write_book",
@@ -213,6 +215,7 @@ _HOMES = {
     "collateral": "CollateralReport",
     "analysis.allocation": "best_allocation",
     "analysis.attribution": "attribute",
+    "analysis.time_machine": "time_machine",
     "analysis.what_if": "what_if",
     "batch": "margin_many",
     "eligibility": "Decision",

@@ -114,9 +114,9 @@ def coverage(
             known[day] = _on_day(book, history, day, chosen, rules=overlaid, horizon_days=horizon_days)
         except CrossMarginError as error:
             missing.append(Gap(day, str(error)))
-    series, apart = tuple(known.values()), _apart(known.values())
+    series, apart = tuple(known.values()), not_overlapping(known.values())
     units = dict.fromkeys(unit for each in series for unit in each.asked)
-    found = [_covered(unit, series, apart, confidence, first=(chosen[0].name, *unit[1:])) for unit in units]
+    found = [covered(unit, series, apart, confidence, first=(chosen[0].name, *unit[1:])) for unit in units]
     left = sorted({text for each in series for text in each.left_out})
     said = [f"profit and loss leaves out {', '.join(left)}"] if left else []
     hypothetical = f"the rules of {calibration} on every day: a study, hypothetical on past days"
@@ -124,7 +124,7 @@ def coverage(
 
 
 @frozen
-class _Day:
+class Observed:
     """What each (regime, owner, firm) was asked for on a day, and what came of it, USD."""
 
     row: int
@@ -142,7 +142,7 @@ def _on_day(
     *,
     rules: tuple[Rules, ...],
     horizon_days: int | None,
-) -> _Day:
+) -> Observed:
     market = history.market(day)
     portfolio = book if isinstance(book, Portfolio) else book(market)
     compared = compare(portfolio, market, regimes, rules=rules)
@@ -158,10 +158,10 @@ def _on_day(
     totals = {unit: fsum(amounts) for unit, amounts in asked.items()}
     came = {unit: fsum(gained.get(id, 0.0) for id in ids) for unit, ids in held.items()}
     row = history.yields.row_at(day)
-    return _Day(-1 if row is None else row, horizon, asked=totals, gained=came, left_out=left_out)
+    return Observed(-1 if row is None else row, horizon, asked=totals, gained=came, left_out=left_out)
 
 
-def _apart(days: Iterable[_Day]) -> list[int]:
+def not_overlapping(days: Iterable[Observed]) -> list[int]:
     """Return which of the days to take so that their changes do not overlap."""
     taken: list[int] = []
     free = -1
@@ -208,14 +208,15 @@ def gains(
     return found, frozenset(each.product.symbol for each in held if each.product not in pnl)
 
 
-def _covered(
+def covered(
     unit: tuple[str, str, str],
-    days: Sequence[_Day],
+    days: Sequence[Observed],
     apart: list[int],
     confidence: float,
     *,
     first: tuple[str, str, str],
 ) -> Coverage:
+    """Return how often one (regime, owner, firm) lost more than it was asked for, over the days `apart`."""
     asked, base = (np.array([each.asked.get(one, 0.0) for each in days]) for one in (unit, first))
     gained = np.array([each.gained.get(unit, 0.0) for each in days])
     hits = exceptions(gained[apart], np.maximum(0.0, asked[apart]))

@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 from crossmargin.analysis.backtest import Procyclicality, procyclicality
 from crossmargin.analysis.coverage import (
     Coverage,
+    Observed,
     PastBook,
-    _apart,
-    _covered,
-    _Day,
     check_whole,
+    covered,
     gains,
     held_at,
     horizons_read,
+    not_overlapping,
 )
 from crossmargin.analysis.margin_series import Gap, MarginSeries, MarketHistory, Period
 from crossmargin.columns import FloatArray, as_dates
@@ -156,7 +156,7 @@ class Replay:
             raise InputError([Problem(f"{confidence!r} is out of range.", "confidence", "Give a share such as 0.99.")])
         owed = {who: self.requirement(who[0], owner=who[1], firm=who[2]) for who in self.gained}
         days = [
-            _Day(
+            Observed(
                 row,
                 int(self.horizon_days[n]),
                 asked={who: float(amounts[n]) for who, amounts in owed.items()},
@@ -166,8 +166,8 @@ class Replay:
             for n, row in enumerate(self.rows.tolist())
             if all(np.isfinite(amounts[n]) for amounts in self.gained.values())
         ]
-        apart, first = _apart(days), next(iter(self.regimes), "")
-        return tuple(_covered(who, days, apart, confidence, first=(first, *who[1:])) for who in owed if days)
+        apart, first = not_overlapping(days), next(iter(self.regimes), "")
+        return tuple(covered(who, days, apart, confidence, first=(first, *who[1:])) for who in owed if days)
 
 
 def time_machine(
