@@ -257,7 +257,7 @@ class Report:
         return math.fsum(c.line.value for c in self.credits if c.level == level)
 
     def total(self, level: str = "clearing") -> float:
-        """Return requirements less credits of one level, USD."""
+        """Return requirements less credits of one level, USD; what is not modelled counts nothing: ask `partial`."""
         _refuse_unknown_level(level)
         return math.fsum(entry.line.value for entry in self.entries if entry.level == level)
 
