@@ -1,4 +1,4 @@
-"""What-if on a book: against recomputing everything, and the roots on their limits."""
+"""What-if on plain pools: against recomputing everything, and the roots on their limits."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crossmargin.analysis.what_if import what_if
+from crossmargin.analysis.what_if import tails_of_pools
 from crossmargin.errors import InputError
 from crossmargin.pnl import PnL
+from crossmargin.pricing.trades import sorted_pools
 from crossmargin.products.futures import ShortRateFuture
 from crossmargin.risk import TailMeasure
 from crossmargin.scenarios import ScenarioSet, ScenarioSpec
+from tests.reference.what_if_twin import losses
 
 MONTHS = (202609, 202612, 202703, 202706, 202709)
 FUTURES = tuple(ShortRateFuture("SR3", month) for month in MONTHS)
@@ -45,7 +47,7 @@ def charge(pnl, quantities, measure):
 def test_a_delta_is_what_recomputing_gives(measure, seed, which, size):
     pnl, held = made_up(seed), [3.0, -2.0, 0.0, 5.0, -1.0]
     pools = {"all": FUTURES, "near": FUTURES[:2], "far": FUTURES[2:]}
-    book = what_if(pnl, FUTURES, held, measure=measure, pools=pools)
+    book = tails_of_pools(pnl, FUTURES, held, measure=measure, pools=pools)
     for at, pool in enumerate(pools.values()):
         before = [size if future in pool else 0.0 for future, size in zip(FUTURES, held, strict=True)]
         after = list(before)
@@ -56,7 +58,7 @@ def test_a_delta_is_what_recomputing_gives(measure, seed, which, size):
 
 @every_measure
 def test_marginal_is_the_derivative_up_to_the_cliff(measure):
-    book = what_if(made_up(1), FUTURES, [3.0, -2.0, 0.0, 5.0, -1.0], measure=measure)
+    book = tails_of_pools(made_up(1), FUTURES, [3.0, -2.0, 0.0, 5.0, -1.0], measure=measure)
     slopes = book.marginal()
     for future, slope in zip(FUTURES, slopes, strict=True):
         for short in (False, True):
@@ -70,7 +72,7 @@ def test_marginal_is_the_derivative_up_to_the_cliff(measure):
 @given(seed=st.integers(0, 999), which=st.integers(0, 4), share=st.floats(1.0, 5.0), short=st.booleans())
 @settings(max_examples=40, deadline=None)
 def test_max_size_lands_on_the_limit_and_nothing_below_exceeds_it(measure, seed, which, share, short):
-    book = what_if(made_up(seed), FUTURES, [3.0, -2.0, 0.0, 5.0, -1.0], measure=measure)
+    book = tails_of_pools(made_up(seed), FUTURES, [3.0, -2.0, 0.0, 5.0, -1.0], measure=measure)
     limit = share * float(book.charges[0]) + 1e-6
     size = book.max_size(FUTURES[which], limit, short=short)
     sign = -1.0 if short else 1.0
@@ -85,14 +87,14 @@ def test_max_size_lands_on_the_limit_and_nothing_below_exceeds_it(measure, seed,
 def test_sizes_without_end_and_without_room(measure):
     pnl = made_up(2)
     gains = PnL(FUTURES, np.abs(pnl.values), pnl.base, pnl.basis, pnl.scenarios)
-    book = what_if(gains, FUTURES, [0.0] * 5, measure=measure)
+    book = tails_of_pools(gains, FUTURES, [0.0] * 5, measure=measure)
     assert book.max_size(FUTURES[0], 0.0) == math.inf
-    full = what_if(pnl, FUTURES, [3.0] * 5, measure=measure)
+    full = tails_of_pools(pnl, FUTURES, [3.0] * 5, measure=measure)
     assert full.max_size(FUTURES[0], 0.5 * float(full.charges[0])) == 0.0
 
 
 def test_any_number_of_threads_may_ask():
-    book = what_if(made_up(3), FUTURES, [3.0, -2.0, 0.0, 5.0, -1.0], measure=MEASURES[1])
+    book = tails_of_pools(made_up(3), FUTURES, [3.0, -2.0, 0.0, 5.0, -1.0], measure=MEASURES[1])
     sizes = np.linspace(-9.0, 9.0, 200)
     alone = [book.delta(FUTURES[0], size)[0] for size in sizes]
     with ThreadPoolExecutor(4) as threads:
@@ -101,14 +103,25 @@ def test_any_number_of_threads_may_ask():
         book.pooled[0, 0] = 1.0
 
 
+@given(st.integers(0, 999), st.sampled_from([0.0, 0.1, -3.0, 100.0, -1e9]), st.integers(1, 90), st.integers(1, 40))
+@settings(max_examples=25, deadline=None)
+def test_sorted_pools_lose_what_all_results_say(seed, size, n, m):
+    rng = np.random.default_rng(seed)
+    rows = [(0, rng.standard_normal(n).round(1)), (1, rng.standard_normal(m)), (0, rng.standard_normal(n))]
+    weights = [rng.random(rng.integers(1, len(row) + 1)) for _, row in rows]
+    units = [rng.standard_normal(n).round(1), rng.standard_normal(m)]
+    found = sorted_pools(rows, weights).of(units).losses(size)
+    assert found == pytest.approx(losses(rows, weights, units, size), rel=1e-10, abs=1e-10)
+
+
 def test_an_empty_book_has_no_charge():
-    assert what_if(made_up(4), [], [], measure=MEASURES[0]).charges.tolist() == [0.0]
+    assert tails_of_pools(made_up(4), [], [], measure=MEASURES[0]).charges.tolist() == [0.0]
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
 def test_bad_questions_are_refused(bad):
     pnl = made_up(5)
-    book = what_if(pnl, FUTURES, [1.0] * 5, measure=MEASURES[0])
+    book = tails_of_pools(pnl, FUTURES, [1.0] * 5, measure=MEASURES[0])
     interpolated = TailMeasure("quantile", confidence=0.99, quantile_type=7)
     with pytest.raises(InputError, match="quantity is"):
         book.delta(FUTURES[0], bad)
@@ -119,7 +132,7 @@ def test_bad_questions_are_refused(bad):
     with pytest.raises(InputError, match="no pool"):
         book.marginal("bok")
     with pytest.raises(InputError, match="has no root"):
-        what_if(pnl, FUTURES, [1.0] * 5, measure=interpolated).max_size(FUTURES[0], 1e9)
+        tails_of_pools(pnl, FUTURES, [1.0] * 5, measure=interpolated).max_size(FUTURES[0], 1e9)
     with pytest.raises(InputError) as both:
-        what_if(pnl, [ShortRateFuture("SR3", 202803)], [bad], measure=TailMeasure("kth_worst", k=251), pools={})
+        tails_of_pools(pnl, [ShortRateFuture("SR3", 202803)], [bad], measure=TailMeasure("kth_worst", k=251), pools={})
     assert len(both.value.problems) >= 3

@@ -1,9 +1,9 @@
-"""What a trade would do to the simulated margin of one book: answered from the pooled P&L that the book keeps.
+"""What a trade would do to the simulated losses of plain pools: one measure, any pools, no rules.
 
-Call `what_if(pnl, products, quantities, measure=...)`; the `WhatIf` it returns answers `delta`, `marginal`, `max_size`
-and `distance_to_cliff`, the first in microseconds. It is frozen and nothing of it is written to after it is made, so
-that any number of threads may ask at once. Trades are linear: a multiple of the P&L of a product that was revalued.
-Charges that do not come from scenarios are not seen here; `margin` on the book with the trade answers for them.
+Call `tails_of_pools(pnl, products, quantities, measure=...)`; the `PoolTails` it returns answers `delta`, `marginal`,
+`max_size` and `distance_to_cliff`, the first in microseconds. It is frozen and nothing of it is written to after it is
+made, so that any number of threads may ask at once. Trades are linear: a multiple of the P&L of a product that was
+revalued. What rules make of the losses is the affair of `what_if`.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ BOOK = "book"
 
 
 @frozen(eq=False)
-class WhatIf:
-    """A book that is asked what trades would do to it.
+class PoolTails:
+    """Pools that are asked what trades would do to their losses.
 
     Attributes
     ----------
@@ -127,7 +127,7 @@ class WhatIf:
 
     def _place(self, pool: str) -> int:
         if pool not in self.pools:
-            raise InputError([Problem(f"no pool {pool!r}.", "what_if", suggestion(pool, self.pools))])
+            raise InputError([Problem(f"no pool {pool!r}.", "tails_of_pools", suggestion(pool, self.pools))])
         return self.pools.index(pool)
 
     def _loss(self, pnl: FloatArray) -> float:
@@ -148,15 +148,15 @@ class WhatIf:
             size = nearer
 
 
-def what_if(
+def tails_of_pools(
     pnl: PnL,
     products: Sequence[Product],
     quantities: Sequence[float],
     *,
     measure: TailMeasure,
     pools: Mapping[str, Iterable[Product]] | None = None,
-) -> WhatIf:
-    """Return a book that can be asked.
+) -> PoolTails:
+    """Return pools that can be asked.
 
     Parameters
     ----------
@@ -183,7 +183,7 @@ def what_if(
     >>> future = ShortRateFuture("SR3", 202609)
     >>> drawn = ScenarioSet(ScenarioSpec("historical", 1, 1), [1.0], [[0.0] * 4])
     >>> pnl = PnL((future,), [[-25.0, 50.0, -75.0, 10.0]], [0.0], [0.0], drawn)
-    >>> book = what_if(pnl, [future], [2.0], measure=TailMeasure("kth_worst", k=1))
+    >>> book = tails_of_pools(pnl, [future], [2.0], measure=TailMeasure("kth_worst", k=1))
     >>> book.charges.tolist(), book.delta(future, 1.0).tolist(), book.max_size(future, 300.0)
     ([150.0], [75.0], 2.0)
     """
@@ -207,7 +207,7 @@ def what_if(
     problems.raise_if_any("This book cannot be asked")
     takes = {product: np.array([float(product in held) for held in sets.values()]) for product in pnl.products}
     charges = np.maximum(row_tails(pooled, weights)[:, 0], 0.0)
-    return WhatIf(pnl, measure, tuple(sets), pooled, charges, takes, weights, np.ascontiguousarray(pnl.values.T))
+    return PoolTails(pnl, measure, tuple(sets), pooled, charges, takes, weights, np.ascontiguousarray(pnl.values.T))
 
 
 def _first_crossing(base: FloatArray, row: FloatArray, limit: float, k: int) -> float:

@@ -1,0 +1,422 @@
+"""A live book: what a trade would change in every requirement, under several regimes, in microseconds.
+
+Call `what_if(portfolio, market, regimes=..., universe=...)` once; the `WhatIf` it returns answers `delta`, `marginal`,
+`max_size` and `distance_to_cliff`. It is frozen and nothing of it is written to after it is made, so that any number of
+threads may ask at once. Changes are those of `margin` on the book with the trade. What has no formula here, and the
+report of the book has, is named by every answer that it touches: `Delta.gaps`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from datetime import date
+from typing import TypeAlias
+
+import numpy as np
+from attrs import field, frozen
+
+from crossmargin.analysis.what_if.cliffs import Cliff, cliffs
+from crossmargin.analysis.what_if.drawing import Drawn, Place, drawn, place_of
+from crossmargin.analysis.what_if.leaves import Holding, Losses
+from crossmargin.analysis.what_if.nodes import Along, Measured, measured
+from crossmargin.batch.planning import Gap
+from crossmargin.batch.terms import LEFT_OUT, NOT_MODELLED
+from crossmargin.columns import FloatArray, as_date
+from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.margin import named, prepare
+from crossmargin.market import Market
+from crossmargin.parameters import Rules
+from crossmargin.pnl import revalue
+from crossmargin.portfolio import Portfolio
+from crossmargin.posted import MOST_QUANTITY
+from crossmargin.products import Product
+from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, SILOED, Regime
+from crossmargin.registry import rulebook
+from crossmargin.results import LEVELS
+
+Trade: TypeAlias = tuple[str, Product, float]
+Total: TypeAlias = tuple[str, str]
+
+_CLOSE = 2.0**-44  # a step of a size, relative to it, below which none is taken: 6e-14
+_MOST_STEPS = 20_000
+
+
+@frozen
+class Delta:
+    """What one trade changes.
+
+    Attributes
+    ----------
+    trade : tuple
+        Account, product, signed quantity.
+    changes : mapping of (regime, level) to float
+        Requirement less credit with the trade, minus the same without, USD; negative where the trade hedges.
+    gaps : tuple of Gap
+        What the changes leave out: `reported` ones the report of the book has, the others nobody models.
+    """
+
+    trade: Trade
+    changes: Mapping[Total, float]
+    gaps: tuple[Gap, ...] = ()
+
+    def change(self, regime: str, level: str = "clearing") -> float:
+        """Return what the trade adds to what is owed at one level under one regime, USD.
+
+        Raises
+        ------
+        InputError
+            The book has no such regime, or nobody has such a level.
+        """
+        return self.changes[_known((regime, level), self.changes)]
+
+    def whole(self, regime: str, level: str = "clearing") -> bool:
+        """Return whether the change is that of the report: nothing was left out that the trade could touch."""
+        _known((regime, level), self.changes)
+        return not any(gap.reported and (gap.regime, gap.level) == (regime, level) for gap in self.gaps)
+
+    @property
+    def not_modelled(self) -> tuple[str, ...]:
+        """What the changes leave out, in words: first what the report of the book has."""
+        told = sorted(self.gaps, key=lambda gap: not gap.reported)
+        return tuple(dict.fromkeys(f"{gap.regime}, {gap.level}, {gap.pot}: {gap.what}" for gap in told))
+
+
+@frozen(eq=False)
+class _Asked:
+    """What is answered for one place: its program, the nodes of every total, and what is left out."""
+
+    product: Product
+    along: Along
+    roots: tuple[tuple[Total, tuple[int, ...]], ...]
+    gaps: tuple[Gap, ...]
+
+
+@frozen(eq=False)
+class WhatIf:
+    """A book that is asked what trades would do to it.
+
+    Attributes
+    ----------
+    portfolio, market : Portfolio, Market
+        The book.
+    regimes : tuple of Regime
+    universe : tuple of Product
+        What may be traded.
+    settles : date, optional
+        Day on which trades in Treasury securities settle.
+    totals : mapping of (regime, level) to float
+        Requirement less credit of the book as it is, USD: what its reports say.
+    """
+
+    portfolio: Portfolio = field(repr=False)
+    market: Market = field(repr=False)
+    regimes: tuple[Regime, ...] = field(repr=False)
+    universe: tuple[Product, ...] = field(repr=False)
+    settles: date | None
+    totals: Mapping[Total, float]
+    _drawn: Drawn = field(repr=False)
+    _measured: Measured = field(repr=False)
+    _asked: Mapping[tuple[str, Product], _Asked] = field(repr=False)
+    _same: Mapping[tuple[str, int], _Asked] = field(init=False, repr=False)
+
+    @_same.default
+    def _by_identity(self) -> Mapping[tuple[str, int], _Asked]:
+        """Return what is answered by the very products of the universe: hashing one takes longer than an answer."""
+        return {(account, id(product)): each for (account, product), each in self._asked.items()}
+
+    def delta(self, trade: Trade) -> Delta:
+        """Return what a trade changes: account, product and signed quantity, long > 0.
+
+        Raises
+        ------
+        InputError
+            An account or a product that the book does not know, a quantity that is not finite.
+        """
+        asked, quantity = self._place(trade)
+        base, changes = asked.along.base, dict.fromkeys(self.totals, 0.0)
+        if quantity:
+            amounts = asked.along.at(quantity)
+            for total, roots in asked.roots:
+                changes[total] = sum([amounts[n] - base[n] for n in roots])
+        return Delta(trade, changes, asked.gaps)
+
+    def marginal(
+        self, account: str, universe: Iterable[Product] | None = None, *, level: str = "clearing"
+    ) -> FloatArray:
+        """Return what one more unit of each product in an account adds to the total of each regime, USD.
+
+        Parameters
+        ----------
+        account : str
+        universe : iterable of Product, optional
+            Of `self.universe`; all of it unless given. One unit is a contract, or a dollar of face.
+        level : str
+
+        Returns
+        -------
+        array [n_regimes, n_products]
+            NaN where the report has something that has no formula here; `delta` names it.
+        """
+        products = self.universe if universe is None else tuple(universe)
+        found = np.full((len(self.regimes), len(products)), np.nan)
+        for column, product in enumerate(products):
+            more = self.delta((account, product, 1.0))
+            for row, regime in enumerate(self.regimes):
+                change = more.change(regime.name, level)
+                found[row, column] = change if more.whole(regime.name, level) else np.nan
+        return found
+
+    def max_size(self, trade: Trade, limit: float, *, regime: str, level: str = "clearing") -> float:
+        """Return the largest size of a trade up to which a total never exceeds `limit`, USD.
+
+        Parameters
+        ----------
+        trade : tuple
+            Account, product, and a quantity of which only the sign counts: buy or sell.
+        limit : float
+            On requirement less credit.
+        regime, level : str
+            Of the total.
+
+        Returns
+        -------
+        float
+            Units, not negative; 0 where the limit is exceeded already, infinity where no size up to `MOST_QUANTITY`
+            exceeds it.
+
+        Raises
+        ------
+        InputError
+            What `delta` refuses, a limit that is not a number, a trade that touches what has no formula here, a total
+            that runs along the limit.
+
+        Notes
+        -----
+        The total is piecewise linear in the size, and rational where a credit is a share of it. Sizes are passed step
+        by step, each as wide as it is certain that the total stays within the limit on all of it: its range follows
+        from those of its parts. Steps narrow to 6e-14 of the size; what is returned is never beyond the first crossing.
+        """
+        asked, quantity = self._place(trade)
+        total = _known((regime, level), self.totals)
+        if math.isnan(limit) or not quantity:
+            what = f"a limit of {limit}." if quantity else "a quantity of 0."
+            raise InputError([Problem(what, "max_size", "Give a number, and a quantity above or below 0.")])
+        if left := [gap for gap in asked.gaps if gap.reported and (gap.regime, gap.level) == total]:
+            fix = "Margin the book with trades of several sizes."
+            raise InputError([Problem(f"no formula for {gap.what}.", f"{gap.regime}, {gap.pot}", fix) for gap in left])
+        roots = dict(asked.roots).get(total, ())
+        room = limit - self.totals[total] + sum(asked.along.base[n] for n in roots)
+        if self.totals[total] > limit:
+            return 0.0
+        if asked.along.moved.isdisjoint(roots):
+            return math.inf
+        return _largest(asked.along, roots, room, sign=math.copysign(1.0, quantity))
+
+    def distance_to_cliff(
+        self, account: str | None = None, universe: Iterable[Product] | None = None
+    ) -> tuple[Cliff, ...]:
+        """Return where a requirement begins to follow another line: caps, floors, minimums, thresholds, ends of time.
+
+        Parameters
+        ----------
+        account : str, optional
+            In which products are traded to find the sizes that cross; no sizes unless given.
+        universe : iterable of Product, optional
+            What is traded; all of `self.universe` unless given.
+
+        Returns
+        -------
+        tuple of Cliff
+            The nearest first. What has no formula here has no cliffs.
+
+        Raises
+        ------
+        InputError
+            An account or products that the book does not know.
+        """
+        products = () if account is None else self.universe if universe is None else tuple(universe)
+        asked = {product: self._place((account or "", product, 1.0))[0].along for product in products}
+        return cliffs(self._drawn, self._measured, asked)
+
+    def _place(self, trade: Trade) -> tuple[_Asked, float]:
+        try:
+            account, product, quantity = trade
+            asked = self._same.get((account, id(product)))
+            if asked is None or asked.product is not product:
+                asked = self._asked[account, product]
+        except (KeyError, TypeError, ValueError):
+            raise self._unknown(trade) from None
+        try:
+            if -MOST_QUANTITY <= quantity <= MOST_QUANTITY:
+                return asked, float(quantity)
+        except (TypeError, ValueError):
+            pass
+        fix = f"Give a finite signed number, up to {MOST_QUANTITY:g}."
+        raise InputError([Problem(f"quantity is {quantity!r}.", "trade", fix)])
+
+    def _unknown(self, trade: object) -> InputError:
+        """Return everything that is wrong with a trade."""
+        problems = Problems()
+        if not (isinstance(trade, tuple) and len(trade) == 3):
+            problems.add(f"{trade!r} is no trade.", where="trade", fix="Give account, product and quantity.")
+            return InputError(problems.found)
+        account, product, _ = trade
+        accounts = [each.id for each in self.portfolio.accounts]
+        if account not in accounts:
+            problems.add(f"unknown account {account!r}.", where="trade", fix=suggestion(str(account), accounts))
+        if product not in self.universe:
+            name = getattr(product, "symbol", repr(product))
+            problems.add(f"{name} is not in the universe.", where="trade", fix="Name it when the book is made.")
+        return InputError(problems.found)
+
+
+def what_if(
+    portfolio: Portfolio,
+    market: Market,
+    *,
+    regimes: Regime | str | Iterable[Regime | str] = (SILOED, CROSS_MARGIN, HARMONIZED),
+    universe: Iterable[Product] = (),
+    settles: date | None = None,
+    rules: Rules | Iterable[Rules] = (),
+) -> WhatIf:
+    """Return a book that can be asked.
+
+    Parameters
+    ----------
+    portfolio : Portfolio
+        The book: accounts of one owner or of many.
+    market : Market
+    regimes : iterable of Regime or str
+    universe : iterable of Product
+        What may be traded beside what is held.
+    settles : date, optional
+        Day on which trades in Treasury securities settle; without one they have not settled.
+    rules : iterable of Rules
+        Rules with overlaid values.
+
+    Raises
+    ------
+    InputError
+        Everything wrong with portfolio, market, regimes and universe.
+    NotInForce
+        A rule has no value on the date.
+
+    Examples
+    --------
+    >>> from attrs import evolve
+    >>> from crossmargin.samples import SETTLES, basis_trade
+    >>> portfolio, market = basis_trade()
+    >>> note, _, future, *_ = portfolio.products
+    >>> mine = [each for each in portfolio.positions if each.account == "NG-XM"]
+    >>> book = what_if(evolve(portfolio, positions=mine), market, regimes=["siloed", "cross_margin"], settles=SETTLES)
+    >>> more = book.delta(("NG-XM", future, -50.0))
+    >>> more.change("siloed") > 0.0 > more.change("cross_margin")
+    True
+    """
+    meant, book = named(regimes), rulebook(rules)
+    settles = settles if settles is None else as_date(settles, "settles")
+    products = tuple(dict.fromkeys([*portfolio.products, *universe]))
+    if strange := [each for each in products if not hasattr(each, "kind")]:
+        fix = "Make products by crossmargin.products."
+        raise InputError([Problem(f"{strange[0]!r} is no product.", "universe", fix)])
+    run = prepare(portfolio, market, meant, book)
+    found = drawn(portfolio, market, products, regimes=meant, settles=settles, book=book)
+    state = measured((each.term for each in found.figures), _losses(found), _holding(portfolio, found))
+    reports = [run.report(regime) for regime in meant]
+    totals = {(report.regime, level): report.total(level) for report in reports for level in LEVELS}
+    roots = _roots(found, state)
+    asked = {
+        (account.id, product): _answers(state, roots, found.number[place_of(account.id, product, settles)])
+        for account in portfolio.accounts
+        for product in products
+    }
+    return WhatIf(portfolio, market, meant, products, settles, totals, found, state, asked)
+
+
+def _holding(portfolio: Portfolio, found: Drawn) -> Holding:
+    parts: dict[int, list[float]] = {}
+    for each in portfolio.positions:
+        parts.setdefault(found.number[Place(each.account, each.product, each.settles)], []).append(each.quantity)
+    quantities = tuple(math.fsum(parts.get(n, ())) for n in range(len(found.places)))
+    return Holding(tuple(at.product for at in found.places), quantities, frozenset(parts))
+
+
+def _losses(found: Drawn) -> Losses:
+    """Reprice every product once under every scenario set that a figure needs."""
+    terms = [term for figure in found.figures for term in figure.term.walk()]
+    needed = [each.spec for term in terms for each in (term.tail, term.unit) if each is not None]
+    scenarios, pnl = found.scenarios, {}
+    for spec in dict.fromkeys(needed):
+        products = dict.fromkeys(found.places[n].product for n in sorted(scenarios.known(spec)))
+        pnl[spec] = revalue(tuple(products), found.market, scenarios.sets[spec])
+    return Losses(pnl)
+
+
+@frozen(eq=False)
+class _Root:
+    """A figure as its place in a total: its node, if it has one, what it rests on, and what it leaves out."""
+
+    total: Total
+    node: int | None
+    touched: frozenset[int]
+    gaps: tuple[tuple[Gap, frozenset[int]], ...]
+
+
+def _roots(found: Drawn, state: Measured) -> list[_Root]:
+    roots = []
+    for figure in found.figures:
+        terms = list(figure.term.walk())
+        gaps = [
+            (Gap(figure.regime, figure.level, figure.pot, term.name, reported=term.how == LEFT_OUT), term.products)
+            for term in terms
+            if term.how in (LEFT_OUT, NOT_MODELLED)
+        ]
+        touched = frozenset[int]().union(*(term.products for term in terms))
+        node = state.graph.number.get(figure.term)
+        roots.append(_Root((figure.regime, figure.level), node, touched, tuple(gaps)))
+    return roots
+
+
+def _answers(state: Measured, roots: list[_Root], place: int) -> _Asked:
+    """Return what is answered for a place, made beforehand."""
+    along = state.along(place)
+    moved: dict[Total, list[int]] = {}
+    held, gaps = state.holding.there | {place}, dict[Gap, None]()
+    for root in (root for root in roots if place in root.touched):
+        if root.node is not None and root.node in along.moved:
+            moved.setdefault(root.total, []).append(root.node)
+        gaps |= dict.fromkeys(gap for gap, products in root.gaps if not held.isdisjoint(products))
+    return _Asked(
+        state.holding.products[place],
+        along,
+        tuple((total, tuple(nodes)) for total, nodes in moved.items()),
+        tuple(gaps),
+    )
+
+
+def _known(total: Total, totals: Mapping[Total, float]) -> Total:
+    if total in totals:
+        return total
+    problems = Problems()
+    for each, known, what in zip(total, zip(*totals, strict=True), ("regime", "level"), strict=True):
+        if each not in known:
+            problems.add(f"no {what} {each!r}.", where="what_if", fix=suggestion(str(each), set(known)))
+    raise InputError(problems.found)
+
+
+def _largest(along: Along, roots: Iterable[int], room: float, *, sign: float) -> float:
+    """Return the size up to which the sum of some nodes is certain to stay within a room."""
+    size, step = 0.0, 1.0
+    for _ in range(_MOST_STEPS):
+        ranges = along.over(sign * size, sign * (size + step))
+        if sum(ranges[n][1] for n in roots) <= room:
+            size, step = size + step, 2.0 * step
+            if size >= MOST_QUANTITY:
+                return math.inf
+        elif step > _CLOSE * max(size, 1.0):
+            step /= 2.0
+        else:
+            return size
+    what = f"the total runs along the limit from a size of {size:g} on."
+    raise InputError([Problem(what, "max_size", "Give a limit a little higher or lower.")])

@@ -1,0 +1,336 @@
+"""The live book: every answer against margining the whole book anew, sizes on their limits, cliffs where they are."""
+
+from __future__ import annotations
+
+import math
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date, timedelta
+from functools import cache
+
+import numpy as np
+import pytest
+from attrs import evolve
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from crossmargin import samples
+from crossmargin.analysis.what_if import what_if
+from crossmargin.analysis.what_if.arithmetic import OPERATIONS
+from crossmargin.batch.terms import Columns, Term, Tile
+from crossmargin.errors import InputError
+from crossmargin.guardrails import GUARDRAILS
+from crossmargin.products import ShortRateFuture, TreasuryBill
+from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, SILOED, regime, with_rulesets
+from crossmargin.registry import rules
+from tests.reference.what_if_twin import totals, with_trade
+
+CENT = 0.005
+TODAY = (SILOED, CROSS_MARGIN, HARMONIZED)
+SIZED = (with_rulesets(CROSS_MARGIN, {"cme_rates_futures": "cme_span2_like"}), regime("harmonized_with_guardrails"))
+ACCOUNTS = ("NG-XM", "MER-XM", "MER-FUT", "MER-GOV", "HAR-XM")
+
+
+@cache
+def sample():
+    """The sample book without accounts that nothing is traded in."""
+    portfolio, market = samples.basis_trade()
+    held = [each for each in portfolio.positions if each.account in ACCOUNTS]
+    return evolve(
+        portfolio, accounts=[each for each in portfolio.accounts if each.id in ACCOUNTS], positions=held
+    ), market
+
+
+@cache
+def overlaid():
+    on = [name for name in GUARDRAILS if name != "correlation_break"]
+    terms = [{"firm": "NORTHGATE", "owners": ("MERIDIAN",), "multiplier": 1.25, "add_on": 1e4, "minimum": 5e6}]
+    return (
+        rules("harmonized_with_guardrails").with_values(because="test", guardrails=on),
+        rules("house_overlay").with_values(because="test", terms=terms),
+    )
+
+
+@cache
+def live(sized=False):
+    """A live book, and what the spine asks of it as it is."""
+    portfolio, market = sample()
+    regimes, told = (SIZED, overlaid()) if sized else (TODAY, ())
+    book = what_if(portfolio, market, regimes=regimes, settles=samples.SETTLES, rules=told)
+    return book, totals(portfolio, market, regimes, told)
+
+
+@cache
+def usual():
+    """How much of each product the sample holds."""
+    return {position.product: abs(position.quantity) for position in sample()[0].positions}
+
+
+def trade_of(account, number, share):
+    product = list(usual())[number % len(usual())]
+    return account, product, float(round(usual()[product] * share))
+
+
+trades = st.builds(
+    trade_of, st.sampled_from(ACCOUNTS), st.integers(0, 99), st.sampled_from([-3.0, -1.0, -0.1, 0.2, 1.0, 5.0])
+)
+
+
+# ---------------------------------------------------------------------------------------------- a trade
+
+
+@pytest.mark.parametrize("sized", [False, True])
+@given(trade=trades)
+@settings(max_examples=6, deadline=None)
+def test_a_delta_is_what_margining_the_whole_book_gives(sized, trade):
+    book, before = live(sized)
+    after = totals(with_trade(book.portfolio, trade, samples.SETTLES), book.market, book.regimes, overlaid() * sized)
+    delta = book.delta(trade)
+    for total, was in before.items():
+        assert delta.whole(*total)
+        assert book.totals[total] == pytest.approx(was, abs=CENT)
+        assert delta.change(*total) == pytest.approx(after[total] - was, abs=CENT)
+
+
+def test_the_trade_that_fills_a_missing_leg_and_the_one_that_closes_a_position():
+    book, before = live()
+    zn = next(each.product for each in book.portfolio.positions if each.id == "H2")
+    for trade in (("HAR-XM", zn, 900.0), ("NG-XM", ShortRateFuture("ZQ", 202609), -150.0)):
+        after = totals(with_trade(book.portfolio, trade, samples.SETTLES), book.market, TODAY)
+        for total, was in before.items():
+            assert book.delta(trade).change(*total) == pytest.approx(after[total] - was, abs=CENT)
+
+
+def test_gaps_travel_with_the_answer():
+    portfolio, market = samples.basis_trade()
+    held = [each for each in portfolio.positions if each.account == "PAT-SEC"]
+    mine = [each for each in portfolio.accounts if each.id in {"PAT-SEC", "MER-FUT"}]
+    book = what_if(evolve(portfolio, accounts=mine, positions=held), market, regimes=SILOED)
+    delta = book.delta(("PAT-SEC", held[0].product, 1.0))
+    assert not delta.whole("siloed")
+    assert any("occ_stans_like" in told for told in delta.not_modelled)
+    assert all(gap.reported for gap in delta.gaps if "occ_stans_like" in gap.what)
+    assert np.isnan(book.marginal("PAT-SEC", [held[0].product])).all()
+    with pytest.raises(InputError, match="no formula for all of occ_stans_like"):
+        book.max_size(("PAT-SEC", held[0].product, 1.0), 1e9, regime="siloed")
+
+
+def test_marginals_are_deltas_of_one_unit():
+    book, _ = live()
+    some = book.universe[:4]
+    found = book.marginal("MER-XM", some, level="customer")
+    assert found.shape == (3, 4)
+    assert found[1, 2] == book.delta(("MER-XM", some[2], 1.0)).change("cross_margin", "customer")
+    assert book.marginal("MER-XM", []).shape == (3, 0)
+
+
+def test_any_number_of_threads_may_ask():
+    book, _ = live()
+    asked = [("MER-XM", book.universe[2], size) for size in np.linspace(-900.0, 900.0, 60)]
+    alone = [book.delta(each).changes for each in asked]
+    with ThreadPoolExecutor(4) as threads:
+        assert [each.changes for each in threads.map(book.delta, asked)] == alone
+
+
+def test_a_copy_answers_alike():
+    book, _ = live()
+    trade = ("MER-XM", book.universe[2], -50.0)
+    assert pickle.loads(pickle.dumps(book)).delta(trade) == book.delta(trade)  # noqa: S301 - our own bytes
+
+
+# ---------------------------------------------------------------------------------------- the largest size
+
+
+@given(trade=trades, where=st.sampled_from([each.name for each in TODAY]), share=st.sampled_from([1.0, 1.01, 1.3, 4.0]))
+@settings(max_examples=12, deadline=None)
+def test_max_size_lands_on_the_limit_and_nothing_below_exceeds_it(trade, where, share):
+    book, _ = live()
+    account, product, quantity = trade
+    now = book.totals[where, "clearing"]
+    limit, sign = share * now, math.copysign(1.0, quantity)
+    size = book.max_size(trade, limit, regime=where)
+    assert size >= 0.0
+    if size == math.inf:
+        assert now + book.delta((account, product, sign * 1e12)).change(where) <= limit + CENT
+        return
+    beyond = now + book.delta((account, product, sign * (size * (1.0 + 1e-9) + 1e-9))).change(where)
+    assert beyond == pytest.approx(limit, abs=CENT + 1e-8 * limit) or beyond > limit
+    for part in np.linspace(0.0, 1.0, 13):
+        assert now + book.delta((account, product, sign * part * size)).change(where) <= limit + CENT
+
+
+def test_no_room_and_no_end():
+    book, _ = live()
+    trade = ("MER-XM", book.universe[2], -1.0)
+    assert book.max_size(trade, 0.0, regime="siloed") == 0.0
+    bill = next(each for each in book.universe if each.kind == "treasury_bill")
+    assert book.max_size(("MER-FUT", bill, 1.0), 1e9, regime="siloed", level="customer") >= 0.0
+
+
+# ------------------------------------------------------------------------------------------------- cliffs
+
+
+def test_cliffs_are_sorted_and_stand_where_the_credit_turns():
+    book, _ = live()
+    zn = book.universe[2]
+    found = book.distance_to_cliff("MER-XM", [zn])
+    assert [each.nearness for each in found] == sorted(each.nearness for each in found)
+    assert min(each.slack for each in found) >= 0.0
+    caps = [each for each in found if each.kind == "cap" and "MERIDIAN" in each.where and each.sizes]
+    nearest = min(caps, key=lambda each: each.slack)
+    ((product, size),) = nearest.sizes
+    notes = [_note(book, (product, share * size)) for share in (0.999, 1.001)]
+    assert product == zn
+    assert notes[0].endswith("the cap binds")
+    assert not notes[1].endswith("the cap binds")
+
+
+def test_until_the_next_scenario_a_tail_is_linear():
+    book, _ = live()
+    future = book.universe[2]
+    found = [each for each in book.distance_to_cliff("MER-XM", [future]) if each.kind == "scenario" and each.sizes]
+    along = book._place(("MER-XM", future, 1.0))[0].along
+    assert len(found) >= len(along.tailed) > 1
+    nearest = min((each.sizes[0][1] for each in found), key=abs)
+    at_half, at_end = along.at(0.5 * nearest), along.at(nearest)
+    for node in along.tailed:
+        assert 2.0 * at_half[node] == pytest.approx(along.base[node] + at_end[node], rel=1e-12)
+
+
+def _note(book, trade):
+    from crossmargin.margin import margin
+
+    report = margin(with_trade(book.portfolio, ("MER-XM", *trade), None), book.market, CROSS_MARGIN)
+    return next(each.line.note for each in report.credits if each.owner == "MERIDIAN")
+
+
+def test_without_an_account_cliffs_have_no_sizes():
+    book, _ = live()
+    assert not any(each.sizes for each in book.distance_to_cliff())
+
+
+def test_a_treasury_leaves_the_programme_a_year_before_it_matures():
+    book, _ = live()
+    ends = [each for each in book.distance_to_cliff() if each.name == "remaining_maturity"]
+    two_year = next(each for each in ends if "2028-06-30" in each.where)
+    assert book.market.as_of + timedelta(two_year.slack) == two_year_end(book)
+    assert {each.regime for each in ends} == {"cross_margin"}
+
+
+def two_year_end(book):
+    matures = next(each.maturity for each in book.universe if "91282CHK0" in each.symbol)
+    return matures.replace(year=matures.year - 1)
+
+
+def test_sizes_of_positions_have_their_thresholds():
+    book, _ = live(sized=True)
+    zn = book.universe[2]
+    found = [each for each in book.distance_to_cliff("MER-FUT", [zn]) if each.kind == "threshold"]
+    assert found
+    assert all(each.unit == "% of daily volume" for each in found)
+    assert any(each.sizes for each in found)
+
+
+# --------------------------------------------------------------------------------------------- below the book
+
+numbers = st.floats(0.0, 1e6) | st.sampled_from([0.0, 1.0])
+HOWS = sorted(OPERATIONS)
+PARTS = {"product": 2, "reduction": 2, "diversified": 2, "scaled": 1, "at_least": 1, "unless": 2, "where": 3}
+
+
+@given(
+    st.sampled_from(HOWS), st.lists(st.tuples(numbers, numbers), min_size=3, max_size=3), st.floats(0.0, 1.0), st.data()
+)
+@settings(max_examples=200, deadline=None)
+def test_ranges_hold_every_amount_and_amounts_are_those_of_the_batch(how, ends, factor, data):
+    ranges = [(min(each), max(each)) for each in ends[: PARTS.get(how, 3)]]
+    if how in {"unless", "where"}:
+        ranges[0] = (float(ends[0][0] > 1.0),) * 2
+    parts = [data.draw(st.floats(*each)) for each in ranges]
+    of, over = OPERATIONS[how]
+    low, high = over(ranges, factor)
+    amount = of(parts, factor)
+    near = 1e-9 * (1.0 + abs(amount))
+    assert low - near <= amount <= high + near
+    constants = tuple(Term("", "constant", factor=part) for part in parts)
+    tile = Tile(Columns(0, {}, {}), np.zeros((1, 0)), *(np.zeros(0, dtype=kind) for kind in (int, np.int32, float)))
+    assert tile.amount(Term("", how, constants, factor))[0] == pytest.approx(amount, rel=1e-12, abs=1e-12)
+
+
+@given(trade=trades, far=st.floats(1.1, 3.0), share=st.floats(0.0, 1.0))
+@settings(max_examples=10, deadline=None)
+def test_every_amount_of_a_book_lies_in_its_range(trade, far, share):
+    book, _ = live(sized=True)
+    asked, size = book._place(trade)
+    if not size:
+        return
+    between = size * (1.0 + share * (far - 1.0))
+    ranges = asked.along.over(size, far * size)
+    for (low, high), amount in zip(ranges, asked.along.at(between), strict=True):
+        near = 1e-9 * (1.0 + abs(amount))
+        assert low - near <= amount <= high + near
+
+
+# ------------------------------------------------------------------------------------------------ what is refused
+
+
+@pytest.mark.parametrize(
+    ("trade", "told"),
+    [
+        (("MER-XN", None, 1.0), "Did you mean 'MER-XM'"),
+        (("MER-XM", None, 1.0), "not in the universe"),
+        (("MER-XM", ShortRateFuture("SR3", 203003), 1.0), "not in the universe"),
+        (("MER-XM", [], 1.0), "not in the universe"),
+        ("MER-XM", "is no trade"),
+        (None, "is no trade"),
+    ],
+)
+def test_trades_that_are_none(trade, told):
+    with pytest.raises(InputError, match=told):
+        live()[0].delta(trade)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e300, "1", None])
+def test_quantities_that_are_none(bad):
+    book, _ = live()
+    with pytest.raises(InputError, match="quantity is"):
+        book.delta(("MER-XM", book.universe[0], bad))
+
+
+def test_questions_that_are_none():
+    book, _ = live()
+    trade = ("MER-XM", book.universe[2], 1.0)
+    with pytest.raises(InputError, match="no regime 'silo'"):
+        book.delta(trade).change("silo")
+    with pytest.raises(InputError, match="no level 'clear'"):
+        book.max_size(trade, 1e9, regime="siloed", level="clear")
+    with pytest.raises(InputError, match="a limit of nan"):
+        book.max_size(trade, math.nan, regime="siloed")
+    with pytest.raises(InputError, match="a quantity of 0"):
+        book.max_size((*trade[:2], 0.0), 1e9, regime="siloed")
+    with pytest.raises(InputError, match="unknown account"):
+        book.distance_to_cliff("nobody")
+
+
+def test_books_that_are_none():
+    portfolio, market = sample()
+    with pytest.raises(InputError, match="is no product"):
+        what_if(portfolio, market, universe=["ZN"])
+    with pytest.raises(InputError, match="no regime"):
+        what_if(portfolio, market, regimes=[])
+    with pytest.raises(InputError, match="is not a date"):
+        what_if(portfolio, market, settles="2026-07-01")
+    with pytest.raises(InputError, match="ended on") as ended:
+        what_if(portfolio, market, universe=[TreasuryBill(date(2020, 1, 2))])
+    assert len(ended.value.problems) == 1
+
+
+def test_an_empty_book_owes_nothing_and_answers():
+    portfolio, market = sample()
+    zn = next(each.product for each in portfolio.positions if each.id == "M3")
+    book = what_if(evolve(portfolio, positions=[]), market, regimes=SILOED, universe=[zn])
+    assert set(book.totals.values()) == {0.0}
+    assert book.delta(("MER-FUT", zn, 0.0)).change("siloed") == 0.0
+    one, ten = (book.delta(("MER-FUT", zn, size)).change("siloed") for size in (1.0, 10.0))
+    assert 0.0 < 10.0 * one == pytest.approx(ten)
+    assert book.max_size(("MER-FUT", zn, 1.0), ten, regime="siloed") == pytest.approx(10.0)
