@@ -6,6 +6,10 @@ product, which has one thread, and `numpy.partition`. `T6` measures five silos, 
 `T7` adds one trade to the pools of a book, `T7b` finds what each of 10,000 instruments would add, `T10` sorts two
 million rows of positions, beside the margin run that they are for.
 
+Where the environment variable BENCH_MKL names a Python that has `sparse-dot-mkl`, `numpy` and `scipy`, T5 is measured
+against that too: a product by the Math Kernel Library (MKL) and partitions, both on two threads, in a process of its
+own that waits for its turn.
+
 On some processors NumPy's partition is several times slower by its widest vectors than without them. The fair peer is
 then NumPy told not to use them, which only its start can: `NPY_DISABLE_CPU_FEATURES="X86_V4 AVX512_ICL"`. The records
 say whether it was.
@@ -13,15 +17,20 @@ say whether it was.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Iterator
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from benchmarks.records import Record, compared
+from benchmarks.records import Record, compared, summary, timed
 from crossmargin.pricing.many_pools import Tails, pool_tails, row_tails, sorted_positions, store_of, trade_tails
 
 N_ACCOUNTS, PER_ACCOUNT, N_INSTRUMENTS, N_SCENARIOS, WORST = 100_000, 20, 50_000, 1_250, 13
@@ -31,6 +40,26 @@ POOLS = (*((silo,) for silo in range(N_SILOS)), *PAIRS, tuple(range(N_SILOS)))
 TRADE_POOLS = 6  # a silo, four pairs and the whole
 SINGLE_AGREES, AGREES = 1e-5, 1e-10
 RUNS = 5
+PYTHON_OF = "BENCH_MKL"
+PEER_CODE = """
+import json, sys, time
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from scipy.sparse import csr_matrix
+from sparse_dot_mkl import dot_product_mkl, get_version_string
+given = np.load(sys.argv[1])
+pnl, worst, pool = given["pnl"], int(given["worst"]), ThreadPoolExecutor(2)
+held = csr_matrix((given["quantities"], given["ids"], given["starts"]), shape=(len(given["starts"]) - 1, len(pnl)))
+def tails(rows):
+    least = np.partition(rows, worst - 1, axis=1)[:, :worst]
+    return np.stack([-least[:, -1], -least.mean(axis=1, dtype=np.float64)], axis=1)
+for turn in sys.stdin:
+    start = time.perf_counter()
+    found = np.concatenate(list(pool.map(tails, np.array_split(dot_product_mkl(held, pnl), 64))))
+    seconds = time.perf_counter() - start
+    np.save(sys.argv[2], found)
+    print(json.dumps({"seconds": seconds, "version": get_version_string() or "MKL"}), flush=True)
+"""
 
 
 def tail_records() -> Iterator[Record]:
@@ -45,7 +74,7 @@ def tail_records() -> Iterator[Record]:
 
 
 def account_records() -> Iterator[Record]:
-    """Yield T5 on two threads, T5b on one and T6 on two."""
+    """Yield T5 on two threads, T5b on one and T6 on two, and T5 beside MKL."""
     for name, pools, threads, promised in (
         ("T5 one regime", (tuple(range(N_SILOS)),), 2, 4.0),
         ("T5b one regime, one thread", (tuple(range(N_SILOS)),), 1, 2.2),
@@ -63,6 +92,52 @@ def account_records() -> Iterator[Record]:
             task, "SciPy sparse product float32, numpy.partition", *found,
             promised=promised, timings=timings, threads=threads, limit=SINGLE_AGREES,
         )  # fmt: skip
+
+    yield from mkl_records()
+
+
+def mkl_records() -> Iterator[Record]:
+    """Yield T5 on two threads beside a product by MKL."""
+    python = os.environ.get(PYTHON_OF, "")
+    if not Path(python).is_file():
+        how = f"pip install sparse-dot-mkl mkl scipy into an environment and name its Python in {PYTHON_OF}"
+        print(f"T5 MKL: not installed; {how}", file=sys.stderr)
+        return
+    book, tails = made_up_book(n_silos=1), Tails(((0,),), (0,), (measures(),))
+    ours = partial(pool_tails, book["store"], book["held"], tails, threads=2)
+    ours()
+    with cores(2), mkl_turns(book, python) as (turn, results):
+        told = [(turn(), timed(ours, 1)) for _ in range(RUNS + 1)][1:]
+        theirs = np.load(results)
+    timings = summary([mine for _, mine in told], "ours") | summary([each["seconds"] for each, _ in told], "peer")
+    yield record(
+        f"T5 one regime, {N_ACCOUNTS:,} accounts of {PER_ACCOUNT} positions, float32",
+        f"{told[0][0]['version']}, sparse product float32 and numpy.partition, two threads each",
+        ours(), theirs, promised=0.0, timings={**timings, "runs": RUNS}, threads=2, limit=SINGLE_AGREES,
+    )  # fmt: skip
+
+
+@contextmanager
+def mkl_turns(book: dict[str, Any], python: str) -> Iterator[tuple[Callable[[], dict[str, Any]], Path]]:
+    """Give a function that has the peer run once, and the file that its results are in."""
+    held = book["held"]
+    limits = {**os.environ, "MKL_NUM_THREADS": "2", "LD_LIBRARY_PATH": str(Path(python).parents[1] / "lib")}
+    with tempfile.TemporaryDirectory() as folder:
+        given, results = Path(folder) / "given.npz", Path(folder) / "results.npy"
+        columns = {"quantities": held.quantities.astype(np.float32), "ids": held.row_ids[: len(held.quantities)]}
+        np.savez(given, pnl=book["pnl"], worst=WORST, starts=held.starts.astype(np.int32), **columns)
+        command = [python, "-c", PEER_CODE, str(given), str(results)]
+        with subprocess.Popen(command, env=limits, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as started:
+            peer: Any = started
+
+            def turn() -> dict[str, Any]:
+                peer.stdin.write("turn\n")
+                peer.stdin.flush()
+                told: dict[str, Any] = json.loads(peer.stdout.readline())
+                return told
+
+            yield turn, results
+            peer.stdin.close()
 
 
 def trade_records() -> Iterator[Record]:

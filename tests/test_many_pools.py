@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crossmargin.kernels import accounts as account_kernels
-from crossmargin.kernels._vectors import AHEAD, CHUNK
-from crossmargin.kernels.tails import MOST
+from crossmargin.kernels._jit import kernel
+from crossmargin.kernels._vectors import AHEAD, CHUNK, gather_below, group_minima, pool_below, sort_least
+from crossmargin.kernels.tails import MOST, order
 from crossmargin.pricing import many_pools
 from crossmargin.pricing.many_pools import Tails, pool_tails, row_tails, sorted_positions, store_of, trade_tails
 from tests.reference import batch_twin as twin
@@ -46,7 +47,9 @@ def test_the_constants_of_both_sides_agree():
 
 
 @pytest.mark.parametrize("number", [np.float32, np.float64])
-@pytest.mark.parametrize(("n", "k"), [(1, 1), (5, 5), (40, 3), (63, 40), (250, 3), (1250, 13), (1250, 63), (2600, 256)])
+@pytest.mark.parametrize(
+    ("n", "k"), [(1, 1), (5, 5), (40, 3), (63, 40), (250, 3), (1250, 13), (1250, 31), (1250, 63), (2600, 256)]
+)
 def test_tails_of_rows_against_the_twin(number, n, k):
     rng = np.random.default_rng(n + k)
     rows = np.stack([rng.standard_t(3, n), np.zeros(n), np.sort(rng.normal(size=n)), np.round(rng.normal(size=n)),
@@ -86,9 +89,8 @@ def test_sweeping_in_blocks_gives_the_same_bits_as_whole_accounts(single, k, mon
     store = store_of(matrices, single=single)
     whole = pool_tails(store, held, tails)
     monkeypatch.setattr(many_pools, "SWEPT_BYTES", 0)
-    monkeypatch.setattr(many_pools, "SWEPT_POOLS", 9)
-    for threads, lists in ((1, 2**18), (2, 2**18), (3, 25)):
-        monkeypatch.setattr(many_pools, "LISTS", lists)
+    for threads, at_a_time in ((1, 2**18), (2, 2**18), (3, 25)):
+        monkeypatch.setattr(many_pools, "POOLS", at_a_time)
         assert (pool_tails(store, held, tails, threads=threads) == whole).all()
 
 
@@ -97,12 +99,70 @@ def test_lists_that_do_not_tell_are_done_again(monkeypatch):
     tails, held, store = Tails(POOLS, (0,) * 5, (var_and_es(13),)), holdings(columns, shape), store_of(matrices)
     whole, seen = pool_tails(store, held, tails), []
     monkeypatch.setattr(many_pools, "SWEPT_BYTES", 0)
-    monkeypatch.setattr(many_pools, "SWEPT_POOLS", 9)
     monkeypatch.setattr(many_pools, "_safe_rank", lambda _: 1)
     real = account_kernels.whole_accounts
     monkeypatch.setattr(account_kernels, "whole_accounts", lambda *a: (seen.append(a[-1] - a[-2]), real(*a)))
     assert (pool_tails(store, held, tails) == whole).all()
     assert seen[0] > 0
+
+
+def test_what_finds_no_room_is_done_again(monkeypatch):
+    matrices, columns, shape = made_up(8, n_accounts=90, n_positions=900, scenarios=(1250, 300))
+    segments, weights = (0, 1, 0, 0, 1), (var_and_es(13), var_and_es(4))
+    tails, held, store = Tails(POOLS, segments, weights), holdings(columns, shape), store_of(matrices)
+    whole = pool_tails(store, held, tails)
+    monkeypatch.setattr(many_pools, "SWEPT_BYTES", 0)
+    for room in (1.5, 0.3, 0.0):
+        monkeypatch.setattr(many_pools, "ROOM", room)
+        assert (pool_tails(store, held, tails) == whole).all()
+
+
+@kernel("i8(f4[::1], i8, i8, f4, f4[::1])", "i8(f8[::1], i8, i8, f8, f8[::1])")
+def gathered(values, start, count, bound, kept):
+    return gather_below(values, start, count, bound, kept, 1)
+
+
+@kernel("void(f4[::1], i8, f4[::1], i8)", "void(f8[::1], i8, f8[::1], i8)")
+def minima_of(values, count, minima, width):
+    group_minima(values, count, minima, width)
+
+
+@kernel("i8(f8[::1], i8[::1], i8, i8, i8, f4, f4[::1])", "i8(f8[::1], i8[::1], i8, i8, i8, f8, f8[::1])")
+def below(sums, silos, first, last, valid, bound, kept):
+    return pool_below(sums, silos, first, last, valid, bound, kept, 1)
+
+
+@pytest.mark.parametrize("number", [np.float32, np.float64])
+@given(st.lists(st.floats(-4, 4, width=16), min_size=1, max_size=200), st.floats(-5, 5, width=16), st.data())
+@settings(max_examples=60, deadline=None)
+def test_vectors_do_as_plain_python(number, drawn, bound, data):
+    values = np.array(drawn, dtype=number)
+    start = data.draw(st.integers(0, len(drawn)))
+    ours, theirs = (np.zeros(300, dtype=number) for _ in range(2))
+    many = gathered(values, start, len(values) - start, number(bound), ours)
+    assert many == gather_below(values, start, len(values) - start, number(bound), theirs, 1)
+    assert (ours[:many] == theirs[:many]).all()
+    for width in (32, 64):
+        minima_of(values, len(values), ours, width)
+        group_minima(values, len(values), theirs, width)
+        assert (ours[:width] == theirs[:width]).all()
+    few = values[:64], np.zeros(64, dtype=number), np.zeros(64, dtype=number)
+    for kept, sort in zip(few[1:], (order, sort_least), strict=True):
+        kept[: len(few[0])] = few[0]
+        sort(kept, len(few[0]))
+    assert (few[1][:32] == few[2][:32]).all()
+
+
+@pytest.mark.parametrize("number", [np.float32, np.float64])
+@pytest.mark.parametrize(("silos", "valid"), [((), 5), ((1,), 32), ((2, 0), 31), ((0, 1, 2), 0)])
+def test_a_block_of_a_pool_in_vectors_as_in_plain_python(number, silos, valid):
+    sums = np.random.default_rng(1).normal(size=3 * 64)
+    sums[7::32], sums[9::32] = np.nan, 0.25
+    ours, theirs = (np.zeros(200, dtype=number) for _ in range(2))
+    arguments = sums, np.array([5, *silos], dtype=np.int64), 1, 1 + len(silos), valid, number(0.25)
+    many = below(*arguments, ours)
+    assert many == pool_below(*arguments, theirs, 1)
+    assert (ours[:many] == theirs[:many]).all()
 
 
 @given(st.randoms(use_true_random=False), st.integers(1, 4))

@@ -2,10 +2,12 @@
 
 A position lies in an account and a silo; a *pool* is a set of silos of one account, measured on one *segment* of the
 scenarios (the scenario set of one model). `sweep_accounts` goes through the scenarios block by block, so that the block
-of every instrument stays in the last-level cache while all accounts read it, and keeps of each pool no more than a
-short list of its worst results: those up to a bound that its first scenarios suggest. The list is exact if it ends
-with k results or more. Where it does not, the account is done again by `whole_accounts`, which makes the pooled rows of
-one account at a time and is exact always. Both give the same bits: neither the choice nor the number of threads shows.
+of every instrument stays in the last-level cache while all accounts read it. Of each pool it keeps only the results up
+to a bound that the scenarios seen so far suggest: the values themselves one after another as they come, in the order of
+blocks and accounts, and how many each pool has in each block, so that memory is written and read from end to end. What
+was kept is exact if k results or more are up to the last bound. Where not, the account is done again by
+`whole_accounts`, which makes the pooled rows of one account at a time and is exact always. Both give the same bits:
+neither the choice nor the number of threads shows.
 """
 # ruff: noqa: PLR0917 - compiled code takes its arrays one by one, by position
 
@@ -17,17 +19,22 @@ import numpy as np
 import numpy.typing as npt
 
 from crossmargin.kernels._jit import kernel
-from crossmargin.kernels._vectors import VECTOR, add_rows, bound_by_rank, gather_below
-from crossmargin.kernels.tails import ROOM, SPARE, rank, weigh, worst_of
+from crossmargin.kernels._vectors import add_rows, gather_below, pool_below
+from crossmargin.kernels.tails import ROOM, SPARE, bound_of, rank, weigh, worst_of
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Places = npt.NDArray[np.int32]
+Bytes = npt.NDArray[np.uint8]
 Values: Any = npt.NDArray[Any]
 
-SEGMENT, VALID, IS_FIRST, IS_LAST, RANK = range(5)  # columns of `blocks`
-LIST = 64  # results kept of a pool, and SLACK more that a vector may touch
-SLACK = 16
+SEGMENT, VALID, IS_FIRST, IS_REVIEW, RANK = range(5)  # columns of `blocks`
+_POOLS = "i8[::1], i8[::1], i8[::1]"  # where the silos of each begin, the silos, the segment of each
+
+
+def _both(signature: str) -> tuple[str, str]:
+    """Return the signatures for a store in single and in double precision, `number` being its data type."""
+    return signature.replace("number", "f4"), signature.replace("number", "f8")
 
 
 @kernel(
@@ -75,75 +82,164 @@ def _pool(
         here[s] = np.inf
 
 
-@kernel(
-    "i8(f4[::1], i8, i8, i8, f4[::1], i8, f4[::1], i8)",
-    "i8(f8[::1], i8, i8, i8, f8[::1], i8, f8[::1], i8)",
-)
-def _tighten(
-    kept: Values, at: int, held: int, wanted: int, bounds: Values, list_: int, room: Values, behind: int
-) -> int:
-    """Lower the bound of a list to its result of rank `wanted` and keep those up to it; return how many."""
-    lanes = VECTOR // kept.itemsize
-    whole = -(-held // (2 * lanes)) * 2 * lanes
-    if held < wanted:
-        return held
-    copy = room[behind:]
-    for n in range(held):
-        copy[n] = kept[at + n]
-    for n in range(held, whole):
-        copy[n] = np.inf
-    bounds[list_] = bound_by_rank(copy, whole, wanted)
-    return gather_below(copy, 0, whole, bounds[list_], kept, at) - at
+@kernel(*_both("number(f8[::1], i8[::1], i8, i8, i8, i8, number[::1], number[::1])"))
+def _first_bound(
+    sums: Floats, silos: Integers, first: int, last: int, valid: int, wanted: int, room: Values, minima: Values
+) -> Any:
+    """Return a bound of rank `wanted`, or a little above it, of the first results of a pool."""
+    room[0] = np.inf
+    seen = pool_below(sums, silos, first, last, valid, room[0], room, 0)
+    return bound_of(room, seen, min(wanted, seen), minima)
 
 
 @kernel(
-    "void(f4[::1], i8, i8[:, ::1], i8, i8, f4[::1], i4[::1], f4[::1], i8, f4[::1])",
-    "void(f8[::1], i8, i8[:, ::1], i8, i8, f8[::1], i4[::1], f8[::1], i8, f8[::1])",
+    *_both(
+        f"i8(number[:, ::1], i8[:, ::1], i8[::1], i4[::1], f8[::1], {_POOLS}, i8, i8, i8, i8, number[::1], i8,"
+        " u1[:, ::1], number[::1])"
+    )
 )
-def _keep(
-    pooled: Values,
-    width: int,
+def _one_block(
+    store: Values,
     blocks: Integers,
+    starts: Integers,
+    row_ids: Places,
+    quantities: Floats,
+    pool_start: Integers,
+    pool_silo: Integers,
+    pool_segment: Integers,
+    n_silos: int,
     number: int,
-    k: int,
+    begin: int,
+    end: int,
     kept: Values,
-    held: Places,
+    held: int,
+    counts: Bytes,
     bounds: Values,
-    list_: int,
+) -> int:
+    """Append to `kept` what a block brings up to the bounds; return the next place.
+
+    A pool that would keep half a block or more is flat: nothing is kept of it, nor of any once there is no more room.
+    """
+    n_pools, width, base = len(pool_segment), store.shape[1], number * (len(store) // len(blocks))
+    most, full, valid, wanted = width // 2, len(kept) - 2 * width, blocks[number, VALID], blocks[number, RANK]
+    sums, minima = np.empty(n_silos * width), np.empty(ROOM, dtype=store.dtype)
+    room = np.empty(2 * width, dtype=store.dtype)
+    for account in range(begin, end):
+        place = account * n_silos
+        for silo in range(n_silos):
+            first, last = starts[place + silo], starts[place + silo + 1]
+            add_rows(store, base, row_ids, quantities, first, last, sums, silo * width)
+        for pool in range(n_pools):
+            if pool_segment[pool] == blocks[number, SEGMENT]:
+                first, last, list_ = pool_start[pool], pool_start[pool + 1], (account - begin) * n_pools + pool
+                if blocks[number, IS_FIRST]:
+                    bounds[list_] = _first_bound(sums, pool_silo, first, last, valid, wanted, room, minima)
+                many = pool_below(sums, pool_silo, first, last, valid, bounds[list_], kept, held) - held
+                if many >= most or held + many > full:
+                    bounds[list_], many = -np.inf, 0
+                counts[number, list_] = many
+                held += many
+    return held
+
+
+@kernel(*_both("i8(number[::1], u1[:, ::1], i8[::1], i8, i8, i8, number, number[::1])"))
+def _collect(
+    kept: Values, counts: Bytes, places: Integers, first: int, last: int, list_: int, bound: Any, room: Values
+) -> int:
+    """Set `room` to what blocks first .. last kept of a list, up to `bound`; return how many. Move `places` on."""
+    held = 0
+    for number in range(first, last):
+        many: Any = np.int64(counts[number, list_])
+        held = gather_below(kept, places[number], many, bound, room, held)
+        places[number] += many
+    return held
+
+
+@kernel(*_both("void(i8[:, ::1], i8[::1], i8, i8, number[::1], i8[::1], u1[:, ::1], number[::1], number[::1])"))
+def _review(
+    blocks: Integers,
+    pool_segment: Integers,
+    first: int,
+    last: int,
+    kept: Values,
+    places: Integers,
+    counts: Bytes,
+    bounds: Values,
     room: Values,
 ) -> None:
-    """Keep of a block of one pool what is up to the bound of its list; `held` is -1 once the list has overflowed."""
-    at = list_ * (LIST + SLACK)
-    if blocks[number, IS_FIRST]:
-        half = width // 2
-        for n in range(half):
-            value = pooled[n + half]
-            room[n] = value if value < pooled[n] else pooled[n]  # noqa: FURB136 - one instruction
-        bounds[list_] = bound_by_rank(room, half, min(blocks[number, RANK], half))
-        held[list_] = 0
-    before: Any = np.int64(held[list_])
-    if before < 0:
-        return
-    many = gather_below(pooled, 0, width, bounds[list_], room, 0)
-    if before + many > LIST:
-        before = _tighten(kept, at, before, min(blocks[number, RANK], k), bounds, list_, room, width + SPARE)
-        many = gather_below(pooled, 0, width, bounds[list_], room, 0)
-        if before + many > LIST:
-            held[list_] = -1
-            return
-    to = kept[at + before : at + before + SLACK]
-    for n in range(SLACK):
-        to[n] = room[n]
-    for n in range(SLACK, many):
-        kept[at + before + n] = room[n]
-    held[list_] = before + many
+    """Lower the bounds of a segment to what blocks first .. last suggest."""
+    segment, wanted = blocks[last - 1, SEGMENT], blocks[last - 1, RANK]
+    minima = np.empty(ROOM, dtype=kept.dtype)
+    for list_ in range(len(bounds)):
+        if pool_segment[list_ % len(pool_segment)] == segment:
+            held = _collect(kept, counts, places, first, last, list_, bounds[list_], room)
+            if held >= wanted:
+                bounds[list_] = bound_of(room, held, wanted, minima)
+
+
+@kernel("i8(i8[::1], i8[::1], i8, i8, i8)")
+def _positions_of(starts: Integers, silos: Integers, first: int, last: int, place: int) -> Any:
+    """Return how many positions a pool has, the silos of its account beginning at `place`."""
+    found = 0
+    for n in range(first, last):
+        found += starts[place + silos[n] + 1] - starts[place + silos[n]]
+    return found
 
 
 @kernel(
-    "i8(f4[:, ::1], i8[:, ::1], i8[::1], i4[::1], f8[::1], i8[::1], i8[::1], i8[::1], i8[::1], f8[:, :, ::1],"
-    " f8[:, :, ::1], i4[::1], i8, i8, f4[::1], i4[::1], f4[::1])",
-    "i8(f8[:, ::1], i8[:, ::1], i8[::1], i4[::1], f8[::1], i8[::1], i8[::1], i8[::1], i8[::1], f8[:, :, ::1],"
-    " f8[:, :, ::1], i4[::1], i8, i8, f8[::1], i4[::1], f8[::1])",
+    *_both(
+        f"i8(i8[:, ::1], i8[::1], {_POOLS}, i8[::1], f8[:, :, ::1], f8[:, :, ::1], i4[::1], i8, i8, number[::1],"
+        " i8[::1], u1[:, ::1], number[::1], number[::1])"
+    )
+)
+def _measure(
+    blocks: Integers,
+    starts: Integers,
+    pool_start: Integers,
+    pool_silo: Integers,
+    pool_segment: Integers,
+    worst_counts: Integers,
+    weights: Floats,
+    out: Floats,
+    again: Places,
+    begin: int,
+    end: int,
+    kept: Values,
+    places: Integers,
+    counts: Bytes,
+    bounds: Values,
+    room: Values,
+) -> int:
+    """Write the measures of every pool from what was kept; return how many accounts `again` lists."""
+    n_pools, n_silos, redone = len(pool_segment), (len(starts) - 1) // len(out), 0
+    ends = np.zeros(len(worst_counts) + 1, dtype=np.int64)
+    for number in range(len(blocks)):
+        ends[blocks[number, SEGMENT] + 1] = number + 1
+    worst = np.empty(weights.shape[2])
+    for account in range(begin, end):
+        told = True
+        for pool in range(n_pools):
+            list_, segment = (account - begin) * n_pools + pool, pool_segment[pool]
+            k = worst_counts[segment]
+            held = _collect(kept, counts, places, ends[segment], ends[segment + 1], list_, bounds[list_], room)
+            if held >= k:
+                rank(room, held, k, worst)
+                weigh(worst, weights[segment], k, out[account, pool])
+            elif _positions_of(starts, pool_silo, pool_start[pool], pool_start[pool + 1], account * n_silos):
+                told = False
+            else:
+                out[account, pool] = 0.0
+        if not told:
+            again[begin + redone] = account
+            redone += 1
+    return redone
+
+
+@kernel(
+    *_both(
+        f"i8(number[:, ::1], i8[:, ::1], i8[::1], i4[::1], f8[::1], {_POOLS}, i8[::1], f8[:, :, ::1],"
+        " f8[:, :, ::1], i4[::1], i8, i8, number[::1], u1[:, ::1], number[::1])"
+    )
 )
 def sweep_accounts(
     store: Values,
@@ -161,7 +257,7 @@ def sweep_accounts(
     begin: int,
     end: int,
     kept: Values,
-    held: Places,
+    counts: Bytes,
     bounds: Values,
 ) -> int:
     """Write the measures of every pool of accounts begin .. end; return how many accounts `again` lists to be redone.
@@ -171,8 +267,8 @@ def sweep_accounts(
     store : float32 or float64 [n_blocks * n_rows, width]
         P&L of a unit of each instrument, gain > 0, one block of `width` scenarios after another (`_vectors.CHUNK`).
     blocks : int64 [n_blocks, 5]
-        Segment; how many scenarios count; 1 for the first and 1 for the last block of its segment; the rank from below,
-        among the results seen up to here, of one that very likely bounds the k worst of the segment.
+        Segment; how many scenarios there are; 1 for the first block of its segment; 1 where bounds are lowered after
+        it; the rank from below, among the results up to here, of one that very likely bounds the k worst of them all.
     starts : int64 [n_accounts * n_silos + 1]
         Positions of silo i of account a are starts[a * n_silos + i] .. the next one.
     row_ids, quantities : int32, float64
@@ -189,43 +285,27 @@ def sweep_accounts(
         From place begin on: the accounts whose lists do not tell.
     begin, end : int
         Accounts to do.
-    kept, held, bounds : of the store [n_lists * (LIST + SLACK)], int32 and of the store [n_lists]
-        Room for the lists of (end - begin) * n_pools pools.
+    kept, counts, bounds : of the store [any], uint8 [n_blocks, n_lists], of the store [n_lists]
+        Room for what is kept, how many of each block, and the bounds, of (end - begin) * n_pools pools.
     """
-    n_pools, width, n_rows = len(pool_segment), store.shape[1], len(store) // len(blocks)
-    n_silos = (len(starts) - 1) // len(out)
-    sums = np.zeros((n_silos + 1) * width)
-    pooled = np.empty(width, dtype=store.dtype)
-    room = np.empty(4 * width + 4 * SPARE, dtype=store.dtype)
+    n_silos, held, opened = (len(starts) - 1) // len(out), 0, 0
+    places, at = np.zeros(len(blocks), dtype=np.int64), np.zeros(len(blocks), dtype=np.int64)
+    room = np.empty(len(blocks) * store.shape[1] + SPARE, dtype=store.dtype)
     for number in range(len(blocks)):
-        segment, base = blocks[number, SEGMENT], number * n_rows
-        k, valid = worst_counts[segment], blocks[number, VALID]
-        for account in range(begin, end):
-            place = account * n_silos
-            for silo in range(n_silos):
-                first, last = starts[place + silo], starts[place + silo + 1]
-                add_rows(store, base, row_ids, quantities, first, last, sums, silo * width)
-            for pool in range(n_pools):
-                if pool_segment[pool] == segment:
-                    list_ = (account - begin) * n_pools + pool
-                    _pool(sums, pool_start, pool_silo, pool, width, valid, pooled, 0)
-                    _keep(pooled, width, blocks, number, k, kept, held, bounds, list_, room)
-    worst, redone = np.empty(weights.shape[2]), 0
-    for account in range(begin, end):
-        told = True
-        for pool in range(n_pools):
-            list_ = (account - begin) * n_pools + pool
-            segment = pool_segment[pool]
-            count: Any = np.int64(held[list_])
-            if count < worst_counts[segment]:
-                told = False
-                break
-            rank(kept[list_ * (LIST + SLACK) :], count, worst_counts[segment], worst)
-            weigh(worst, weights[segment], worst_counts[segment], out[account, pool])
-        if not told:
-            again[begin + redone] = account
-            redone += 1
-    return redone
+        if blocks[number, IS_FIRST]:
+            opened = number
+        places[number] = held
+        held = _one_block(
+            store, blocks, starts, row_ids, quantities, pool_start, pool_silo, pool_segment,
+            n_silos, number, begin, end, kept, held, counts, bounds,
+        )  # fmt: skip
+        if blocks[number, IS_REVIEW]:
+            at[:] = places
+            _review(blocks, pool_segment, opened, number + 1, kept, at, counts, bounds, room)
+    return _measure(
+        blocks, starts, pool_start, pool_silo, pool_segment, worst_counts, weights, out, again,
+        begin, end, kept, places, counts, bounds, room,
+    )  # fmt: skip
 
 
 @kernel(

@@ -14,7 +14,16 @@ import numpy as np
 import numpy.typing as npt
 
 from crossmargin.kernels._jit import kernel
-from crossmargin.kernels._vectors import VECTOR, bound_by_rank, count_below, gather_below, group_minima
+from crossmargin.kernels._vectors import (
+    SHORT,
+    SHORTER,
+    VECTOR,
+    bound_by_rank,
+    count_below,
+    gather_below,
+    group_minima,
+    sort_least,
+)
 
 Floats = npt.NDArray[np.float64]
 Values: Any = npt.NDArray[Any]
@@ -24,6 +33,12 @@ ROOM = 4 * MOST  # for the minima of groups
 SPARE = 64  # places behind a list that vectors may touch
 
 
+@kernel("void(f4[::1], i8)", "void(f8[::1], i8)")
+def order(values: Values, held: int) -> None:
+    """Set values[:SHORTER] to the smallest of values[:held], up to SHORT, in order; a kernel, to be compiled once."""
+    sort_least(values, held)
+
+
 @kernel("f4(f4[::1], i8, i8, f4[::1])", "f8(f8[::1], i8, i8, f8[::1])")
 def bound_of(values: Values, count: int, k: int, minima: Values) -> Any:
     """Return a number that k or more of values[:count] do not exceed, close to the k-th smallest.
@@ -31,48 +46,34 @@ def bound_of(values: Values, count: int, k: int, minima: Values) -> Any:
     Each of `width` minima is of values of its own, so that k minima are k values. `minima` has ROOM places.
     """
     lanes = VECTOR // values.itemsize
+    if k <= SHORTER:
+        width = SHORTER if 2 * k <= SHORTER else SHORT
+        group_minima(values, count, minima, width)
+        order(minima, width)
+        return minima[k - 1]
     width = 8 * lanes
-    sections = max(1, -(-2 * k // width))
-    length = count // sections // width * width
-    if length >= 2 * width:
-        for n in range(sections):
-            group_minima(values[n * length :], length, minima[n * width : (n + 1) * width])
-    else:
-        width, sections = -(-k // lanes) * 2 * lanes, 1
-        length = width
-        if count < 2 * width:
-            return values[:count].max()
-        minima[:width] = values[:width]
-    place = sections * length
-    while place < count:
-        many = min(width, count - place)
-        for g in range(many):
-            value = values[place + g]
-            minima[g] = value if value < minima[g] else minima[g]  # noqa: FURB136 - one instruction
-        place += many
-    width *= sections
-    while width % (4 * lanes) == 0 and width >= 4 * k:
-        width //= 2
-        for g in range(width):
-            value = minima[g + width]
-            minima[g] = value if value < minima[g] else minima[g]  # noqa: FURB136
-    return bound_by_rank(minima, width, k)
+    sections = -(-2 * k // width)
+    length = -(-count // sections)
+    for n in range(sections):
+        first = min(n * length, count)
+        group_minima(values[first:], min(length, count - first), minima[n * width :], width)
+    return bound_by_rank(minima, sections * width, k)
 
 
 @kernel("i8(f4[::1], i8, f4, f4[::1])", "i8(f8[::1], i8, f8, f8[::1])")
 def gather(values: Values, count: int, bound: Any, kept: Values) -> int:
     """Set `kept` to those of values[:count] that are at most `bound`; return how many. `kept` holds count + SPARE."""
-    whole = count // SPARE * SPARE
-    held = gather_below(values, 0, whole, bound, kept, 0)
-    for s in range(whole, count):
-        kept[held] = values[s]
-        held += 1 if values[s] <= bound else 0
-    return held
+    return gather_below(values, 0, count, bound, kept, 0)
 
 
 @kernel("void(f4[::1], i8, i8, f8[::1])", "void(f8[::1], i8, i8, f8[::1])")
 def rank(kept: Values, held: int, k: int, worst: Floats) -> None:
     """Set worst[:k] to the smallest of kept[:held], in order; `kept` has SPARE places more."""
+    if k <= SHORTER and held <= SHORT:
+        order(kept, held)
+        for n in range(k):
+            worst[n] = kept[n]
+        return
     lanes = VECTOR // kept.itemsize
     whole = -(-held // lanes) * lanes
     for n in range(held, whole):

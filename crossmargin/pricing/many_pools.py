@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from itertools import pairwise
 from math import exp
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -26,9 +27,11 @@ CHUNK = 256  # bytes of a block of scenarios of one instrument, as the kernels r
 AHEAD = 12  # entries that the kernels look ahead
 MOST_WORST = 256  # worst results that a measure may need
 MISSED = 0.003  # chance, were scenarios exchangeable, that a list turns out too short and an account is done again
-SWEPT_BYTES = 2**24  # a smaller store stays in the cache whole
-SWEPT_POOLS = 2  # with more pools the lists cost more than the blocks save
-LISTS = 2**18  # lists that a thread keeps at a time, some 80 MB of single precision
+SWEPT_BYTES = 2**20  # a smaller store stays in the second-level cache whole
+POOLS = 300_000  # pools that a thread sweeps at a time, at most; some 70 MB of what they keep in single precision
+REVIEW = 4  # bounds are lowered after this part of the scenarios
+ROOM = 1.5  # times what the pools of a sweep keep on average, and SPARE more
+SPARE = 4096
 
 
 @frozen(eq=False)
@@ -123,10 +126,10 @@ def pool_tails(store: Store, held: Holdings, tails: Tails, *, threads: int = 1) 
     if not out.size:
         return out
     arguments = _arguments(store, held, tails, out)
-    swept = len(tails.pools) <= SWEPT_POOLS and store.values.nbytes > SWEPT_BYTES and min(store.segments) >= CHUNK
-    tile = -(-held.n_accounts // threads)
-    if swept:
-        tile = min(tile, max(1, LISTS // len(tails.pools)))
+    swept = store.values.nbytes > SWEPT_BYTES and min(store.segments) >= CHUNK
+    most = max(1, POOLS // len(tails.pools)) if swept else held.n_accounts
+    tiles = threads * -(-held.n_accounts // (threads * most))
+    tile = -(-held.n_accounts // tiles)
     work = partial(_sweep if swept else _whole, arguments, out)
     _shared(work, held.n_accounts, tile, threads)
     return out
@@ -134,20 +137,25 @@ def pool_tails(store: Store, held: Holdings, tails: Tails, *, threads: int = 1) 
 
 def row_tails(pnl: Any, weights: FloatArray) -> FloatArray:
     """Return the measures [n_rows, n_measures] of the rows of P&L, float32 or float64, loss > 0."""
-    from crossmargin.kernels import tails
-
     out = np.empty((len(pnl), len(weights)))
-    tails.row_tails(pnl, weights, out, 0, len(pnl))
+    _kernels().row_tails(pnl, weights, out, 0, len(pnl))
     return out
 
 
 def trade_tails(pools: FloatArray, trade: FloatArray, sizes: FloatArray, weights: FloatArray) -> FloatArray:
     """Return the measures [n_pools, n_measures] of pools [n_pools, n_scenarios] plus sizes [n_pools] of a trade."""
-    from crossmargin.kernels import holdings
-
     out = np.empty((len(pools), len(weights)))
-    holdings.trade_tails(pools, trade, sizes, weights, out)
+    _kernels().trade_tails(pools, trade, sizes, weights, out)
     return out
+
+
+@cache
+def _kernels() -> Any:
+    """Return the kernels of single calls; an import statement would cost as much as the tail of a pool."""
+    from crossmargin.kernels.holdings import trade_tails
+    from crossmargin.kernels.tails import row_tails
+
+    return SimpleNamespace(row_tails=row_tails, trade_tails=trade_tails)
 
 
 def _dealt(n_scenarios: int, count: int) -> list[IntArray]:
@@ -179,12 +187,12 @@ def _arguments(store: Store, held: Holdings, tails: Tails, out: FloatArray) -> t
 
 def _blocks(segment: int, n_scenarios: int, width: int, k: int) -> list[tuple[int, ...]]:
     dealt = _dealt(n_scenarios, -(-n_scenarios // width))
-    seen = 0
+    review, seen = max(0, len(dealt) // REVIEW - 1), 0
     rows: list[tuple[int, ...]] = []
     for number, each in enumerate(dealt):
         seen += len(each)
         rank = min(k, _safe_rank(k * seen / n_scenarios))
-        rows.append((segment, len(each), number == 0, number == len(dealt) - 1, rank))
+        rows.append((segment, len(each), number == 0, number == review > 0, rank))
     return rows
 
 
@@ -200,15 +208,26 @@ def _safe_rank(mean: float) -> int:
 
 
 def _sweep(arguments: tuple[Any, ...], out: FloatArray, begin: int, end: int) -> None:
-    from crossmargin.kernels.accounts import LIST, SLACK, sweep_accounts, whole_accounts
+    from crossmargin.kernels.accounts import sweep_accounts, whole_accounts
 
     sweep: Any = sweep_accounts
     whole: Any = whole_accounts
-    number, lists = arguments[0].dtype, (end - begin) * out.shape[1]
-    room = np.empty(lists * (LIST + SLACK), number), np.empty(lists, np.int32), np.empty(lists, number)
+    number, pools, blocks = arguments[0].dtype, (end - begin) * out.shape[1], arguments[1]
+    kept = np.empty(int(pools * ROOM * _kept_on_average(blocks)) + SPARE, number)
+    counts, bounds = np.empty((len(blocks), pools), np.uint8), np.empty(pools, number)
     again = np.zeros(end, dtype=np.int32)
-    redone = sweep(*arguments, again, begin, end, *room)
+    redone = sweep(*arguments, again, begin, end, kept, counts, bounds)
     whole(*arguments, again, begin, begin + redone)
+
+
+def _kept_on_average(blocks: IntArray) -> float:
+    """Return how many results a pool keeps if its scenarios are exchangeable, of its costliest segment."""
+    share, seen, found = 0.0, 0, np.zeros(blocks[-1, 0] + 1)
+    for segment, valid, is_first, is_review, rank in blocks.tolist():
+        seen = valid if is_first else seen + valid
+        share = rank / seen if is_first or is_review else share
+        found[segment] += share * valid
+    return float(found.max())
 
 
 def _whole(arguments: tuple[Any, ...], _: FloatArray, begin: int, end: int) -> None:
