@@ -373,13 +373,14 @@ class Comparison:
     SCHEMA: ClassVar[str] = "crossmargin/comparison/1"
     reports: tuple[Report, ...]
 
-    def __getitem__(self, regime: str) -> Report:
-        """Return the report of the regime with this name."""
+    def __getitem__(self, regime: Any) -> Report:
+        """Return the report of a regime, by name or the `Regime` itself."""
+        name = str(getattr(regime, "name", regime))
         for report in self.reports:
-            if report.regime == regime.lower():
+            if report.regime.lower() == name.lower():
                 return report
         known = ", ".join(report.regime for report in self.reports)
-        raise InputError([Problem(f"no regime {regime!r}; compared were {known}.", "comparison")])
+        raise InputError([Problem(f"no regime {name!r}; compared were {known}.", "comparison")])
 
     def _ipython_key_completions_(self) -> list[str]:
         return [report.regime for report in self.reports]

@@ -399,6 +399,33 @@ def test_everything_wrong_is_said_at_once():
         plan([planned.products[0], gone], planned.market, planned.portfolio, regimes=["siloed"])
 
 
+@pytest.mark.parametrize("threads", [0, -3, 1.5, None, "2"])
+def test_what_is_no_number_of_threads_is_refused(threads):
+    planned, pnl = made()
+    with pytest.raises(InputError, match="no number of threads"):
+        margin_many(rows(), pnl, planned, threads=threads)
+
+
+def test_arguments_in_each_other_s_place_are_named():
+    planned, pnl = made()
+    with pytest.raises(InputError) as swapped:
+        margin_many([("a", 0, 1e6)], planned, pnl)
+    assert [each.where for each in swapped.value.problems] == ["positions", "pnl", "plan"]
+
+
+def test_a_regime_is_known_by_itself_and_by_its_name():
+    many = batch()
+    assert (many.total(CROSS_MARGIN) == many.total("cross_margin")).all()
+    assert many.whole(SILOED).all() == many.whole("siloed").all()
+    with pytest.raises(InputError, match="no regime 'strategy_margin'"):
+        many.gross(regime("strategy_margin"))
+
+
+def test_a_batch_and_its_plan_show_themselves_in_a_line():
+    assert repr(batch()) == f"<Batch: {N_ACCOUNTS} accounts, 21 products; siloed, cross_margin, harmonized>"
+    assert repr(batch().plan) == "<Plan: 21 products, 1 templates, 2026-06-30; siloed, cross_margin, harmonized>"
+
+
 def test_pnl_that_does_not_fit_is_refused():
     planned, pnl = made()
     spec = planned.specs[0]

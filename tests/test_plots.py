@@ -257,6 +257,19 @@ def test_every_level_has_its_panel_and_many_pots_have_looks_of_their_own():
     assert len(looks) == 31
 
 
+@needs_matplotlib
+@pytest.mark.parametrize(("above", "below"), [(1.0, 90.0), (90.0, 1.0), (-5.0, 90.0), (90.0, -5.0), (None, 90.0)])
+def test_no_bar_of_any_panel_is_cut_off(above, below):
+    both = asks("siloed", {"FICC": above})
+    customer = asks("siloed", {"NORTHGATE": below}, level="customer").requirements
+    figure = plots.regimes(Comparison((evolve(both, requirements=both.requirements + customer),)))
+    bars = [bar for axis in figure.axes for bar in axis.patches]
+    for axis in figure.axes:
+        left, right = axis.get_xlim()
+        assert left <= min(bar.get_x() + min(bar.get_width(), 0.0) for bar in bars)
+        assert right > max(bar.get_x() + max(bar.get_width(), 0.0) for bar in bars)
+
+
 # ----------------------------------------------------------------------------------------------------- the waterfall
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from crossmargin.eligibility import Decision, Reason
 from crossmargin.errors import InputError, NumericalError
 from crossmargin.parameters import Read, Source
+from crossmargin.regimes import CROSS_MARGIN
 from crossmargin.results import (
     Comparison,
     Credit,
@@ -279,6 +280,9 @@ def test_the_bridge_tells_changes_and_not_causes():
 def test_reports_are_found_by_name():
     assert COMPARISON["cross_margin"] is REPORT
     assert COMPARISON["CROSS_MARGIN"] is REPORT
+    assert COMPARISON[CROSS_MARGIN] is REPORT
+    mine = evolve(REPORT, regime="Mine")
+    assert Comparison((mine,))["Mine"] is mine
     with pytest.raises(InputError, match="compared were siloed, cross_margin"):
         _ = COMPARISON["harmonized"]
 

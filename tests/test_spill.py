@@ -35,6 +35,7 @@ def test_files_hold_the_batch_however_it_is_cut(tmp_path, monkeypatch, suffix):
     columns = read_shard(found.files[0].path)
     assert all(len(column) == found.files[0].accounts for column in columns.values())
     assert len(columns) > len(made.figures)
+    assert found.column("unmodelled").tolist() == whole().unmodelled.tolist()
 
 
 def test_a_stopped_run_goes_on_where_it_was(tmp_path):

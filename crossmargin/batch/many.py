@@ -86,7 +86,7 @@ def margin_many(
     >>> batch.accounts.tolist(), bool((batch.total("siloed") > 0.0).all())
     (['a', 'b'], True)
     """
-    refuse(positions, pnl, plan, precision=precision)
+    refuse(positions, pnl, plan, precision=precision, threads=threads)
     source = pnl if isinstance(pnl, Store | Stream) else stored(pnl, plan, precision=precision)
     book, single = arranged(positions, plan), precision == "single"
     return figured(book, losses(book, source, single=single, threads=threads, engine=engine, progress=progress))
@@ -364,10 +364,16 @@ def _rows(plan: Plan, known: PnL, some: slice) -> FloatArray:
 
 
 def refuse(
-    positions: Positions, pnl: Mapping[ScenarioSpec, PnL] | Store | Stream, plan: Plan, *, precision: str
+    positions: Positions,
+    pnl: Mapping[ScenarioSpec, PnL] | Store | Stream,
+    plan: Plan,
+    *,
+    precision: str,
+    threads: int = 1,
 ) -> None:
     """Raise everything that is wrong with the input, at once."""
-    problems = Problems()
+    problems = _arguments_that_are_none(positions, pnl, plan, threads)
+    problems.raise_if_any("These positions cannot be margined")
     sizes = [column.shape for column in (positions.account, positions.product, positions.quantity)]
     if len(set(sizes)) > 1 or len(sizes[0]) != 1:
         told = ", ".join(str(size[0] if len(size) == 1 else size) for size in sizes)
@@ -390,6 +396,17 @@ def refuse(
     if precision not in PRECISIONS:
         problems.add(f"unknown precision {precision!r}.", where="precision", fix=suggestion(precision, PRECISIONS))
     problems.raise_if_any("These positions cannot be margined")
+
+
+def _arguments_that_are_none(positions: object, pnl: object, plan: object, threads: object) -> Problems:
+    problems = Problems()
+    wanted = (Positions, Mapping | Store | Stream, Plan)
+    for name, given, kind in zip(("positions", "pnl", "plan"), (positions, pnl, plan), wanted, strict=True):
+        if not isinstance(given, kind):
+            problems.add(f"is {type(given).__name__}.", where=name, fix="Give Positions, plan.revalue(), the plan.")
+    if not isinstance(threads, int) or threads < 1:
+        problems.add(f"{threads!r} is no number of threads.", where="threads", fix="Give 1 or more.")
+    return problems
 
 
 def _numbers_that_are_none(positions: Positions, plan: Plan) -> Problems:

@@ -15,7 +15,7 @@ from functools import cached_property
 from math import fsum
 from typing import Any
 
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 
 from crossmargin.accounts import Account
 from crossmargin.batch.formulas import Formulas, Numbers, Scenarios, numbers
@@ -129,7 +129,7 @@ class Kind:
         return tuple(found.items())
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Plan:
     """What a batch measures: made once for products, market and templates, used for any number of positions."""
 
@@ -140,7 +140,12 @@ class Plan:
     regimes: tuple[Regime, ...]
     rules: tuple[Rules, ...]
     kinds: tuple[Kind, ...]
-    scenarios: Scenarios = field(repr=False)
+    scenarios: Scenarios
+
+    def __repr__(self) -> str:
+        """Return how much there is, in one line."""
+        names = ", ".join(each.name for each in self.regimes)
+        return f"<Plan: {len(self.products):,} products, {len(self.kinds)} templates, {self.market.as_of}; {names}>"
 
     @cached_property
     def specs(self) -> tuple[ScenarioSpec, ...]:

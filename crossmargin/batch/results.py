@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 import numpy as np
-from attrs import evolve, field, frozen
+from attrs import evolve, frozen
 from numpy.typing import NDArray
 
 from crossmargin.batch.planning import CREDIT, Gap, Plan
@@ -24,7 +24,7 @@ from crossmargin.results import LEVELS, Report
 _BITS = 64  # of a word
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Batch:
     """The figures of many accounts.
 
@@ -52,18 +52,23 @@ class Batch:
     values: FloatArray
     tails: FloatArray
     error_bound: FloatArray
-    held: Holdings = field(repr=False)
-    places: NDArray[np.int64] = field(repr=False)
+    held: Holdings
+    places: NDArray[np.int64]
 
-    def gross(self, regime: str, level: str = "clearing") -> FloatArray:
+    def __repr__(self) -> str:
+        """Return how much there is, in one line."""
+        names = ", ".join(each.name for each in self.plan.regimes)
+        return f"<Batch: {len(self.accounts):,} accounts, {len(self.plan.products):,} products; {names}>"
+
+    def gross(self, regime: Regime | str, level: str = "clearing") -> FloatArray:
         """Return the requirements of one level before credit, [n_accounts], USD."""
         return self._sum(regime, level, credits=False)
 
-    def credit(self, regime: str, level: str = "clearing") -> FloatArray:
+    def credit(self, regime: Regime | str, level: str = "clearing") -> FloatArray:
         """Return the credits of one level, [n_accounts], USD, never positive."""
         return self._sum(regime, level, requirements=False)
 
-    def total(self, regime: str, level: str = "clearing") -> FloatArray:
+    def total(self, regime: Regime | str, level: str = "clearing") -> FloatArray:
         """Return requirements less credits of one level, [n_accounts], USD: what `Report.total` says of each.
 
         Where `whole` says no, the report has more than this.
@@ -75,9 +80,12 @@ class Batch:
         """
         return self._sum(regime, level)
 
-    def whole(self, regime: str, level: str = "clearing") -> NDArray[np.bool_]:
-        """Return whether the total of each account is that of its report, [n_accounts]: nothing was left out."""
-        self._refuse_unknown(regime, level)
+    def whole(self, regime: Regime | str, level: str = "clearing") -> NDArray[np.bool_]:
+        """Return whether the total of each account is that of its report, [n_accounts].
+
+        Then the batch left nothing out; what reports leave out too is in `gaps` and `unmodelled`.
+        """
+        regime = self._known(regime, level)
         found = np.ones(len(self.accounts), dtype=bool)
         for gap, touched in self._gaps:
             if gap.reported and (gap.regime, gap.level) == (regime, level):
@@ -161,8 +169,8 @@ class Batch:
         """Return the full report of one account by the spine: the same figures to the cent, with all behind them."""
         return margin(self.portfolio_of(account), self.plan.market, regime, rules=self.plan.rules)
 
-    def _sum(self, regime: str, level: str, *, requirements: bool = True, credits: bool = True) -> FloatArray:
-        self._refuse_unknown(regime, level)
+    def _sum(self, regime: Regime | str, level: str, *, requirements: bool = True, credits: bool = True) -> FloatArray:
+        regime = self._known(regime, level)
         mine = [
             n
             for n, figure in enumerate(self.plan.figures)
@@ -170,12 +178,14 @@ class Batch:
         ]
         return np.asarray(self.values[:, mine].sum(axis=1))
 
-    def _refuse_unknown(self, regime: str, level: str) -> None:
-        names = [each.name for each in self.plan.regimes]
-        if regime not in names:
-            raise InputError([Problem(f"no regime {regime!r}.", "batch", suggestion(regime, names))])
+    def _known(self, regime: Regime | str, level: str) -> str:
+        """Return the name of a regime of the batch."""
+        names, name = [each.name for each in self.plan.regimes], str(getattr(regime, "name", regime))
+        if name not in names:
+            raise InputError([Problem(f"no regime {name!r}.", "batch", suggestion(name, names))])
         if level not in LEVELS:
-            raise InputError([Problem(f"unknown level {level!r}.", "level", suggestion(level, LEVELS))])
+            raise InputError([Problem(f"unknown level {level!r}.", "level", suggestion(str(level), LEVELS))])
+        return name
 
     @cached_property
     def _gaps(self) -> list[tuple[Gap, NDArray[np.bool_]]]:

@@ -173,8 +173,8 @@ def cut_positions(positions: Positions, count: int) -> dict[str, Positions]:
 def read_shard(path: str | PathLike[str]) -> Columns:
     """Return the columns of a file [n_accounts each], USD, once their hash is found to be right.
 
-    `account`; `template` and `error_bound` as of `Batch`; for every regime and level `gross`, `credit`, `total` and
-    `whole`, such as `siloed.clearing.total`; every figure, by regime, level, pot, rule, kind and number.
+    `account`; `template`, `error_bound` and `unmodelled` as of `Batch`; for every regime and level `gross`, `credit`,
+    `total` and `whole`, such as `siloed.clearing.total`; every figure, by regime, level, pot, rule, kind and number.
 
     Raises
     ------
@@ -220,6 +220,7 @@ def columns_of(batch: Batch) -> Columns:
     """Return the figures of a batch by name, as `read_shard` has them."""
     accounts = batch.accounts if batch.accounts.dtype.kind == "U" else batch.accounts.astype(np.int64)
     found: Columns = {"account": accounts, "template": batch.template, "error_bound": batch.error_bound}
+    found["unmodelled"] = batch.unmodelled
     for regime, level in dict.fromkeys((each.regime, each.level) for each in batch.plan.figures):
         for name in ("gross", "credit", "total", "whole"):
             found[f"{regime}.{level}.{name}"] = getattr(batch, name)(regime, level)

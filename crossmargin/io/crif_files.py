@@ -46,9 +46,16 @@ def contents(source: Source, *, most_bytes: int = MOST_BYTES) -> tuple[str, byte
             data.decode()
     except (*_DAMAGED, ValueError) as error:  # no UTF-8, or a path with a null byte
         fix = "Give a CRIF file in UTF-8, plain, gzip, or zip with one file in it."
-        raise InputError([Problem(f"cannot be read: {error}.", str(named), fix)]) from error
+        raise InputError([Problem(f"cannot be read: {_why(error)}.", str(named), fix)]) from error
     data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n") if b"\r" in data else data
     return name, data if data.endswith(b"\n") else data + b"\n"
+
+
+def _why(error: Exception) -> str:
+    """Return what is wrong in words of files, not of Python."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start + 1:,} is no UTF-8"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
 def _unpacked(data: bytes, name: str, most: int) -> bytes:

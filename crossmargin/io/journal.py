@@ -10,6 +10,7 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -68,15 +69,16 @@ def append(journal: Journal, step: Mapping[str, Any]) -> Record:
 
 
 def write_whole(path: str | os.PathLike[str], text: str) -> None:
-    """Write a text file so that a reader finds the old one or the new one, never a part."""
+    """Write a text file so that a reader finds the old one or the new one, never a part; an OSError names the file."""
     file = Path(path)
     beside = file.with_name(f".{file.name}.part")
     try:
         beside.write_text(text, encoding="utf-8", newline="")
         beside.replace(file)
-    except OSError:
-        beside.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(file)) from error
 
 
 def csv_text(records: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ everything, Excel one sheet for each section with formulas. The status of every 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from types import MappingProxyType
@@ -51,7 +52,8 @@ def write_report(
     Raises
     ------
     InputError
-        Another ending, a missing extra, collateral beside anything but a workbook, or a workbook of too many rows.
+        Another ending, a missing extra, collateral beside anything but a workbook, a workbook of too many rows, or a
+        file that cannot be written.
 
     Notes
     -----
@@ -79,13 +81,18 @@ def write_report(
         raise InputError([Problem(f"a {kind} file has no place for collateral.", str(target), fix)])
     beside = target.with_name(f".{target.name}.part")  # whole or not at all
     try:
+        beside.touch()  # openpyxl complains at length, and late
         if collateral is None:
             _WRITERS[kind](result, beside)
         else:
             write_workbook(result, beside, collateral=collateral.to_records())
         beside.replace(target)
+    except OSError as error:
+        fix = "Name a file in a folder that is there and may be written to."
+        raise InputError([Problem(f"cannot be written: {error.strerror or error}.", str(target), fix)]) from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):
+            beside.unlink(missing_ok=True)
     return target
 
 

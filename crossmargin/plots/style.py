@@ -5,7 +5,10 @@ Colours are those of Okabe and Ito. `drawing()` fetches matplotlib, or says in o
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
@@ -50,6 +53,9 @@ def drawing() -> tuple[Any, Any]:
     except ImportError as error:
         fix = "Install it: pip install 'crossmargin[plots]'."
         raise InputError([Problem("matplotlib is not installed.", "plots", fix)]) from error
+    if "ipykernel" in sys.modules:  # a notebook shows figures as pictures only once this is there
+        with suppress(ImportError):
+            import_module("matplotlib_inline.backend_inline")
     return mpl, Figure
 
 
@@ -74,9 +80,10 @@ def name_rows(axis: Any, named: Mapping[int, str], count: int) -> None:
     axis.grid(axis="x", color=PALE, linewidth=0.6)
     axis.use_sticky_edges = False
     axis.margins(x=0.2)
+    axis.autoscale(axis="x")  # a panel above that shares the axis has fixed its end
     if axis.dataLim.x0 < 0.0:
         axis.axvline(0.0, color=GREY, linewidth=0.8)
-    else:
+    if all(each.dataLim.x0 >= 0.0 for each in axis.get_shared_x_axes().get_siblings(axis)):
         axis.set_xlim(left=0.0)
 
 

@@ -46,6 +46,14 @@ def test_a_file_is_replaced_whole(tmp_path):
     assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [("f", b"new\n")]
 
 
+def test_what_cannot_be_written_is_named_by_its_own_name(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "none" / "f", tmp_path / "folder"):
+        with pytest.raises(OSError, match=f"{path}'$"):
+            write_whole(path, "new")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
 def test_csv_fields():
     text = csv_text([{"a": True, "b": [1, "x"], "c": None}, {"a": 'say "no", twice'}], ["a", "b", "c"])
     assert text == 'a,b,c\nyes,1; x,\n"say ""no"", twice",,\n'

@@ -310,6 +310,16 @@ def test_what_is_no_report_is_refused(tmp_path):
         write_report(REPORT, tmp_path / "r.csv", collateral=REPORT)
 
 
+@pytest.mark.parametrize("ending", ["csv", "json", "parquet", "xlsx"])
+def test_a_folder_that_is_not_there_is_named(ending, tmp_path):
+    with pytest.raises(InputError, match=rf"none/r\.{ending}: cannot be written: .*Name a file in a folder"):
+        write_report(REPORT, tmp_path / "none" / f"r.{ending}")
+    (tmp_path / f"r.{ending}").mkdir()
+    with pytest.raises(InputError, match="cannot be written"):
+        write_report(REPORT, tmp_path / f"r.{ending}")
+    assert [path.name for path in tmp_path.iterdir()] == [f"r.{ending}"]
+
+
 @pytest.mark.parametrize(("ending", "library"), [("xlsx", "openpyxl"), ("parquet", "pyarrow")])
 def test_a_missing_extra_says_how_to_install_it(ending, library, tmp_path, monkeypatch):
     for name in [name for name in sys.modules if name.partition(".")[0] == library]:
