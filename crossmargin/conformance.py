@@ -279,7 +279,8 @@ def _read_file(file: Path, problems: Problems) -> Iterator[Case]:
     try:
         lines = file.read_text(encoding="utf-8-sig").split("\n")
     except (OSError, UnicodeDecodeError) as error:
-        problems.add(f"cannot be read ({error}).", where=str(file), fix="Give a JSON Lines file in UTF-8.")
+        why = error.strerror if isinstance(error, OSError) else f"byte {error.start + 1:,} is no UTF-8"
+        problems.add(f"cannot be read ({why}).", where=str(file), fix="Give a JSON Lines file in UTF-8.")
         return
     numbered = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
     if not numbered:

@@ -29,6 +29,7 @@ myst_enable_extensions = ["colon_fence", "deflist", "dollarmath"]
 myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
+nb_merge_streams = True
 nb_execution_show_tb = True
 nb_execution_timeout = 600  # the first run compiles the kernels
 

@@ -406,6 +406,15 @@ def test_what_is_no_number_of_threads_is_refused(threads):
         margin_many(rows(), pnl, planned, threads=threads)
 
 
+@pytest.mark.parametrize("far", [2.0**53 * 1.01, -1e300, np.inf, -np.inf, np.nan])
+def test_what_nobody_holds_is_refused(far):
+    planned, pnl = made()
+    most = margin_many(Positions(["a", "a"], [0, 0], [2.0**53, 2.0**53]), pnl, planned)
+    assert np.isfinite(most.total("siloed")).all()
+    with pytest.raises(InputError, match=r"beyond 2\^53, in row 1"):
+        margin_many(Positions(["a", "a"], [0, 0], [1.0, far]), pnl, planned)
+
+
 def test_arguments_in_each_other_s_place_are_named():
     planned, pnl = made()
     with pytest.raises(InputError) as swapped:

@@ -63,6 +63,13 @@ def test_each_law_catches_who_breaks_it(name):
         testing.LAWS[name](BROKEN[name], *testing.sample_book())
 
 
+@pytest.mark.parametrize("law", testing.LAWS.values(), ids=list(testing.LAWS))
+@pytest.mark.parametrize("answer", [None, "1.0", object()], ids=["none", "text", "object"])
+def test_an_answer_that_is_no_number_is_named(law, answer):
+    with pytest.raises(AssertionError, match=f"returns {type(answer).__name__}, not a number"):
+        law(lambda *_: answer, *testing.sample_book())
+
+
 def test_an_engine_that_remembers_is_caught():
     asked = []
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from fractions import Fraction
-from math import fsum
+from math import fsum, isfinite, nan
 from typing import TypeAlias
 
 import numpy as np
@@ -114,18 +114,17 @@ def coverage(
             known[day] = _on_day(book, history, day, chosen, rules=overlaid, horizon_days=horizon_days)
         except CrossMarginError as error:
             missing.append(Gap(day, str(error)))
-    series, apart = tuple(known.values()), not_overlapping(known.values())
-    units = dict.fromkeys(unit for each in series for unit in each.asked)
-    found = [covered(unit, series, apart, confidence, first=(chosen[0].name, *unit[1:])) for unit in units]
+    series = tuple(known.values())
+    found = covered(series, confidence, first=chosen[0].name)
     left = sorted({text for each in series for text in each.left_out})
     said = [f"profit and loss leaves out {', '.join(left)}"] if left else []
     hypothetical = f"the rules of {calibration} on every day: a study, hypothetical on past days"
-    return tuple(found), tuple(missing), (*said, *([hypothetical] if calibration else []))
+    return found, tuple(missing), (*said, *([hypothetical] if calibration else []))
 
 
 @frozen
 class Observed:
-    """What each (regime, owner, firm) was asked for on a day, and what came of it, USD."""
+    """What each (regime, owner, firm) was asked for on a day (NaN: all of it unknown), and what came of it, USD."""
 
     row: int
     horizon_days: int
@@ -148,17 +147,23 @@ def _on_day(
     compared = compare(portfolio, market, regimes, rules=rules)
     horizon = horizon_days or max((horizons_read(each, portfolio)[-1] for each in compared.reports), default=1)
     gained, left_out = gains(portfolio.positions, market, history, horizon)
-    asked: dict[tuple[str, str, str], list[float]] = {}
+    asked: dict[tuple[str, str, str], list[float | None]] = {}
     held: dict[tuple[str, str, str], dict[str, None]] = {}
     for report in compared.reports:
         for each in (each for each in report.entries if each.level == "clearing"):
-            asked.setdefault((report.regime, each.owner, each.firm), []).append(each.line.value)
+            asked.setdefault((report.regime, each.owner, each.firm), []).append(each.line.amount)
         for each in (each for each in report.requirements if each.level == "clearing"):
             held.setdefault((report.regime, each.owner, each.firm), {}).update(dict.fromkeys(each.positions))
-    totals = {unit: fsum(amounts) for unit, amounts in asked.items()}
+    totals = {unit: known_sum(amounts) for unit, amounts in asked.items()}
     came = {unit: fsum(gained.get(id, 0.0) for id in ids) for unit, ids in held.items()}
     row = history.yields.row_at(day)
     return Observed(-1 if row is None else row, horizon, asked=totals, gained=came, left_out=left_out)
+
+
+def known_sum(amounts: Iterable[float | None]) -> float:
+    """Return the sum of what is known, NaN where nothing is."""
+    known = [amount for amount in amounts if amount is not None]
+    return fsum(known) if known else nan
 
 
 def not_overlapping(days: Iterable[Observed]) -> list[int]:
@@ -208,7 +213,20 @@ def gains(
     return found, frozenset(each.product.symbol for each in held if each.product not in pnl)
 
 
-def covered(
+def covered(days: Sequence[Observed], confidence: float, *, first: str) -> tuple[Coverage, ...]:
+    """Return how often each (regime, owner, firm) lost more than it was asked for, beside the regime `first`.
+
+    Days on which nothing is known of what one was asked for do not count for it.
+    """
+    apart = not_overlapping(days)
+    units = dict.fromkeys(unit for each in days for unit in each.asked)
+    tested = {unit: [n for n in apart if isfinite(days[n].asked.get(unit, 0.0))] for unit in units}
+    return tuple(
+        _covered(unit, days, apart, confidence, first=(first, *unit[1:])) for unit, apart in tested.items() if apart
+    )
+
+
+def _covered(
     unit: tuple[str, str, str],
     days: Sequence[Observed],
     apart: list[int],
@@ -216,12 +234,12 @@ def covered(
     *,
     first: tuple[str, str, str],
 ) -> Coverage:
-    """Return how often one (regime, owner, firm) lost more than it was asked for, over the days `apart`."""
     asked, base = (np.array([each.asked.get(one, 0.0) for each in days]) for one in (unit, first))
     gained = np.array([each.gained.get(unit, 0.0) for each in days])
     hits = exceptions(gained[apart], np.maximum(0.0, asked[apart]))
     count, tested = int(hits.sum()), int(hits.size)
     share = float(1 - Fraction(str(confidence)))
+    both = np.isfinite(asked) & np.isfinite(base)
     return Coverage(
         *unit,
         days=tested,
@@ -231,7 +249,7 @@ def covered(
         clusters=christoffersen(hits, share),
         zone=traffic_light(tested, count, share),
         procyclicality=procyclicality(asked[apart], 1) if tested > 1 and (asked[apart] > 0.0).all() else None,
-        cost=float(asked.mean() / base.mean()) if base.any() else None,
+        cost=float(asked[both].mean() / base[both].mean()) if base[both].any() else None,
     )
 
 

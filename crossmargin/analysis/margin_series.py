@@ -82,11 +82,11 @@ class MarginSeries:
         return evolve(self, dates=self.dates[of], requirement=self.requirement[of], pnl=self.pnl[of], gaps=gaps)
 
     def tested(self, *, every: int = 1) -> tuple[FloatArray, FloatArray]:
-        """Return P&L and requirement of every n-th day whose P&L is known: what `backtest.exceptions` takes.
+        """Return P&L and requirement of every n-th day that knows both: what `backtest.exceptions` takes.
 
         Changes over several days overlap; tests that want independent days ask for every `horizon_days`-th.
         """
-        known = np.flatnonzero(np.isfinite(self.pnl))[::every]
+        known = np.flatnonzero(np.isfinite(self.pnl) & np.isfinite(self.requirement))[::every]
         return self.pnl[known], self.requirement[known]
 
 

@@ -18,156 +18,34 @@ from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from attrs import evolve, field, frozen
-from numpy.typing import NDArray
 
-from crossmargin.analysis.backtest import Procyclicality, procyclicality
 from crossmargin.analysis.coverage import (
-    Coverage,
-    Observed,
     PastBook,
     check_whole,
-    covered,
     gains,
     held_at,
     horizons_read,
-    not_overlapping,
+    known_sum,
 )
-from crossmargin.analysis.margin_series import Gap, MarginSeries, MarketHistory, Period
-from crossmargin.columns import FloatArray, as_dates
-from crossmargin.errors import CrossMarginError, InputError, Problem, Problems, suggestion
+from crossmargin.analysis.margin_series import Gap, MarketHistory, Period
+from crossmargin.analysis.replay import Replay, Unit, Who
+from crossmargin.columns import FloatArray
+from crossmargin.errors import CrossMarginError, Problems
 from crossmargin.margin import compare
 from crossmargin.market import Market
 from crossmargin.parameters import Rules
 from crossmargin.portfolio import Portfolio
 from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, SILOED, Regime
 from crossmargin.registry import rulebook
-from crossmargin.results import LEVELS, Comparison, Report, Requirement
+from crossmargin.results import Comparison, Report, Requirement
 from crossmargin.underlyings import securities_held
 
-Who: TypeAlias = tuple[str, str, str]  # regime, owner, firm
 _Reports: TypeAlias = tuple[Report, ...]
 _Ask: TypeAlias = Callable[[Portfolio], Comparison]
 _Key = TypeVar("_Key")
 _STRESS = "stress_period"
 _SHARES = 64  # pieces that the days are handed out in
 _MARK = ":"  # between the number of a book and a name of its own, in a portfolio of several books
-
-
-@frozen
-class Unit:
-    """Who is asked by whom: regime, `clearing` or `customer`, owner, firm, and the pot that the money lies in."""
-
-    regime: str
-    level: str
-    owner: str
-    firm: str
-    pot: str
-
-
-@frozen(eq=False)
-class Replay:
-    """The figures of one book, day by day.
-
-    Attributes
-    ----------
-    book : str
-    dates : tuple of date [n_days]
-        The days margined, oldest first; `gaps` names those asked for that are missing.
-    rows, horizon_days : array of int [n_days]
-        Row of the history of each day, and over how many rows its profit and loss is taken.
-    asked, credited : mapping of Unit to array [n_days]
-        Requirements, >= 0, and credits of arrangements, <= 0, USD; 0 on days without.
-    gained : mapping of (regime, owner, firm) to array [n_days]
-        What came of the positions that clearing houses had asked for, USD, gain > 0; NaN where nobody knows.
-    gaps : tuple of Gap
-    notes : tuple of str
-        What the figures rest on and leave out.
-    """
-
-    book: str
-    dates: tuple[date, ...] = field(converter=as_dates)
-    rows: NDArray[np.int64]
-    horizon_days: NDArray[np.int64]
-    asked: Mapping[Unit, FloatArray]
-    credited: Mapping[Unit, FloatArray]
-    gained: Mapping[Who, FloatArray]
-    gaps: tuple[Gap, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    @property
-    def regimes(self) -> tuple[str, ...]:
-        """The regimes that asked for something, in the order of the call."""
-        return tuple(dict.fromkeys(unit.regime for unit in self.asked))
-
-    def requirement(self, regime: str, level: str = "clearing", **only: str) -> FloatArray:
-        """Return what one level asked for, credits taken off, [n_days] USD; `owner`, `firm` or `pot` choose a part.
-
-        Raises
-        ------
-        InputError
-            A regime or level that is not there, or a part that never was asked for anything.
-        """
-        problems, wanted = Problems(), {"regime": regime, "level": level, **only}
-        for name, value in wanted.items():
-            known = LEVELS if name == "level" else dict.fromkeys(getattr(unit, name, "") for unit in self.asked)
-            if value not in known:
-                problems.add(f"no {name} {value!r}.", where=self.book, fix=suggestion(value, known))
-        problems.raise_if_any()
-        total: FloatArray = np.zeros(len(self.dates))
-        for table in (self.asked, self.credited):
-            for unit, amounts in table.items():
-                if all(getattr(unit, name) == value for name, value in wanted.items()):
-                    total = total + amounts
-        return total
-
-    def series(self, regime: str, owner: str, firm: str) -> MarginSeries:
-        """Return what clearing houses asked of one owner at one firm, and what came of it: for `backtest`."""
-        requirement = self.requirement(regime, owner=owner, firm=firm)
-        horizon = int(self.horizon_days.max(initial=0))
-        known = self.gained.get((regime, owner, firm), np.zeros(len(self.dates)))
-        return MarginSeries(
-            f"{self.book}, {owner} at {firm}",
-            regime,
-            horizon,
-            confidence=None,
-            dates=self.dates,
-            requirement=requirement,
-            pnl=known,
-            gaps=self.gaps,
-            notes=self.notes,
-        )
-
-    def procyclicality(self, regime: str, level: str = "clearing", *, horizon_days: int = 1) -> Procyclicality | None:
-        """Return how far what is asked swings from day to day; None where it is 0 on some day or on too few days."""
-        requirement = self.requirement(regime, level)
-        if len(requirement) <= horizon_days or not (requirement > 0.0).all():
-            return None
-        return procyclicality(requirement, horizon_days)
-
-    def coverage(self, confidence: float = 0.99) -> tuple[Coverage, ...]:
-        """Return how each owner's requirement at each firm did: what `coverage` returns, from these figures.
-
-        Raises
-        ------
-        InputError
-            A confidence out of range.
-        """
-        if not 0.0 < confidence < 1.0:
-            raise InputError([Problem(f"{confidence!r} is out of range.", "confidence", "Give a share such as 0.99.")])
-        owed = {who: self.requirement(who[0], owner=who[1], firm=who[2]) for who in self.gained}
-        days = [
-            Observed(
-                row,
-                int(self.horizon_days[n]),
-                asked={who: float(amounts[n]) for who, amounts in owed.items()},
-                gained={who: float(amounts[n]) for who, amounts in self.gained.items()},
-                left_out=frozenset(),
-            )
-            for n, row in enumerate(self.rows.tolist())
-            if all(np.isfinite(amounts[n]) for amounts in self.gained.values())
-        ]
-        apart, first = not_overlapping(days), next(iter(self.regimes), "")
-        return tuple(covered(who, days, apart, confidence, first=(first, *who[1:])) for who in owed if days)
 
 
 def time_machine(
@@ -447,19 +325,19 @@ def _gains(
 
 
 def _found(reports: _Reports, gained: Mapping[str, float] | None, *, row: int, horizon_days: int) -> _Found:
-    asked: dict[Unit, list[float]] = {}
-    credited: dict[Unit, list[float]] = {}
+    asked: dict[Unit, list[float | None]] = {}
+    credited: dict[Unit, list[float | None]] = {}
     held: dict[Who, dict[str, None]] = {}
     for report in reports:
         for table, entries in ((asked, report.requirements), (credited, report.credits)):
             for each in entries:
                 unit = Unit(report.regime, each.level, each.owner, each.firm, each.pot)
-                table.setdefault(unit, []).append(each.line.value)
+                table.setdefault(unit, []).append(each.line.amount)
         for each in (each for each in report.requirements if each.level == "clearing"):
             held.setdefault((report.regime, each.owner, each.firm), {}).update(dict.fromkeys(each.positions))
     came = {who: nan if gained is None else fsum(gained.get(id, 0.0) for id in ids) for who, ids in held.items()}
     notes = frozenset(f"not modelled: {line.note}" for report in reports for _, line in report.not_modelled())
-    sums = [{unit: fsum(amounts) for unit, amounts in table.items()} for table in (asked, credited)]
+    sums = [{unit: known_sum(amounts) for unit, amounts in table.items()} for table in (asked, credited)]
     return _Found(row, horizon_days, sums[0], sums[1], came, notes)
 
 

@@ -34,6 +34,7 @@ _SINGLE = 2.0**-23  # storing a number, and rounding a sum, in single precision:
 _PRODUCTS = 2_048  # of which P&L is laid out at a time
 _ACCOUNTS = 8_192  # whose figures are found at a time
 _NAMED = 5  # examples in a message
+_MOST_HELD = 2**53  # of anything: beyond it sums are not exact, and far beyond they are no numbers
 
 
 def margin_many(
@@ -382,9 +383,10 @@ def refuse(
     quantity = positions.quantity
     if quantity.size and quantity.dtype.kind not in "iuf":
         problems.add(f"is {quantity.dtype}.", where="quantity", fix="Give a finite signed number.")
-    elif quantity.size and not np.isfinite(quantity).all():
-        rows = np.flatnonzero(~np.isfinite(quantity))
-        problems.add(f"not finite in {_told(rows)}.", where="quantity", fix="Give a finite signed number.")
+    elif quantity.size and not (quantity.min() >= -_MOST_HELD and quantity.max() <= _MOST_HELD):
+        rows = np.flatnonzero(~(np.abs(quantity) <= _MOST_HELD))
+        what = f"not finite, or beyond 2^53, in {_told(rows)}."
+        problems.add(what, where="quantity", fix="Give a finite signed number.")
     if isinstance(pnl, Store):
         if pnl.n_instruments != len(plan.products) or len(pnl.segments) != len(plan.specs):
             problems.add("is of another plan.", where="pnl", fix="Store P&L for this plan.")

@@ -7,7 +7,9 @@ that a book cannot try (one owner only, say) passes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
 from math import fsum, isclose, isfinite
+from numbers import Real
 from types import MappingProxyType
 from typing import TypeAlias
 
@@ -24,30 +26,32 @@ _RELATIVE, _CENT = 1e-9, 0.01
 
 def nothing_asks_nothing(engine: Engine, portfolio: Portfolio, market: Market) -> None:
     """Hold that nothing is asked for without positions."""
-    _same(engine(_with(portfolio, ()), market), 0.0, "an empty book")
+    _same(_asked(engine, _with(portfolio, ()), market), 0.0, "an empty book")
 
 
 def never_negative(engine: Engine, portfolio: Portfolio, market: Market) -> None:
     """Hold that what is asked for is finite and not below zero."""
-    asked = engine(portfolio, market)
+    asked = _asked(engine, portfolio, market)
     assert isfinite(asked), f"the book asks for {asked}"
     assert asked >= -_CENT, f"the book asks for {asked:,.2f}: a requirement is not negative"
 
 
 def order_does_not_matter(engine: Engine, portfolio: Portfolio, market: Market) -> None:
     """Hold that positions in reverse ask for the same."""
-    _same(engine(_with(portfolio, portfolio.positions[::-1]), market), engine(portfolio, market), "reversed order")
+    reverse = _with(portfolio, portfolio.positions[::-1])
+    _same(_asked(engine, reverse, market), _asked(engine, portfolio, market), "reversed order")
 
 
 def names_do_not_matter(engine: Engine, portfolio: Portfolio, market: Market) -> None:
     """Hold that other ids of positions ask for the same."""
     renamed = (evolve(each, id=f"{number}-renamed") for number, each in enumerate(portfolio.positions))
-    _same(engine(_with(portfolio, renamed), market), engine(portfolio, market), "renamed positions")
+    _same(_asked(engine, _with(portfolio, renamed), market), _asked(engine, portfolio, market), "renamed positions")
 
 
 def splitting_changes_nothing(engine: Engine, portfolio: Portfolio, market: Market) -> None:
     """Hold that positions of an even quantity, in two halves, ask for the same."""
-    _same(engine(_with(portfolio, _halves(portfolio.positions)), market), engine(portfolio, market), "split positions")
+    split = _with(portfolio, _halves(portfolio.positions))
+    _same(_asked(engine, split, market), _asked(engine, portfolio, market), "split positions")
 
 
 def owners_never_net(engine: Engine, portfolio: Portfolio, market: Market) -> None:
@@ -55,15 +59,17 @@ def owners_never_net(engine: Engine, portfolio: Portfolio, market: Market) -> No
     owner_of = {account.id: account.owner for account in portfolio.accounts}
     owners = dict.fromkeys(owner_of[each.account] for each in portfolio.positions)
     alone = [
-        engine(_with(portfolio, (each for each in portfolio.positions if owner_of[each.account] == owner)), market)
+        _asked(
+            engine, _with(portfolio, (each for each in portfolio.positions if owner_of[each.account] == owner)), market
+        )
         for owner in owners
     ]
-    _same(engine(portfolio, market), fsum(alone), "all owners together, against each alone")
+    _same(_asked(engine, portfolio, market), fsum(alone), "all owners together, against each alone")
 
 
 def asking_twice_gives_the_same(engine: Engine, portfolio: Portfolio, market: Market) -> None:
     """Hold that the same question has the same answer, to the last bit."""
-    first, second = engine(portfolio, market), engine(portfolio, market)
+    first, second = _asked(engine, portfolio, market), _asked(engine, portfolio, market)
     assert first == second, f"the same book asks for {first!r}, then for {second!r}"
 
 
@@ -81,6 +87,13 @@ LAWS: Mapping[str, Law] = MappingProxyType(
         )
     }
 )
+
+
+def _asked(engine: Engine, portfolio: Portfolio, market: Market) -> float:
+    asked = engine(portfolio, market)
+    number = isinstance(asked, Real | Decimal)
+    assert number, f"the engine returns {type(asked).__name__}, not a number: of a report take its total()"
+    return asked
 
 
 def _with(portfolio: Portfolio, positions: Iterable[Position]) -> Portfolio:

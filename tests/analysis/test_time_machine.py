@@ -76,6 +76,16 @@ def replays():
     return time_machine_of(books(), history(), DAYS, THREE, **STAND_IN)
 
 
+def test_what_is_wholly_unknown_is_not_nothing():
+    found = time_machine(part("MER-XM", "PAT-SEC"), history(), DAYS[:2], **STAND_IN)
+    assert np.isnan(found.requirement("siloed", owner="PAT")).all()
+    assert (found.requirement("siloed") == found.requirement("siloed", owner="MERIDIAN")).all()
+    pat, *_ = (owed for owed in found.gained if owed[1] == "PAT")
+    assert not found.series(*pat).tested()[0].size
+    assert {each.owner for each in found.coverage()} == {"MERIDIAN"}
+    assert found.procyclicality("siloed") is not None
+
+
 @pytest.mark.parametrize("name", ["house", "customer", "half"])
 def test_every_figure_is_that_of_compare_on_its_day(name):
     found = replays()[name]
