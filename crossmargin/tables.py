@@ -124,10 +124,14 @@ def _figures(comparison: Comparison, level: str) -> Section:
         for key, lines in amounts(comparison, level).items()
     ]
     partial = " (partial: see Not modelled)" if any(report.partial for report in reports) else ""
-    rows.append((f"TOTAL{partial}", *(money(report.total(level)) for report in reports)))
+    known = [report.line(level).amount is not None for report in reports]
+    totals = (report.total(level) if is_known else None for report, is_known in zip(reports, known, strict=True))
+    rows.append((f"TOTAL{partial}", *map(money, totals)))
     if len(reports) > 1:
-        rows.append(("benefit", "", *(money(comparison.benefit(r.regime, level)) for r in reports[1:])))
-        rows.append(("benefit, %", "", *(f"{comparison.benefit_share(r.regime, level):.2%}" for r in reports[1:])))
+        both = [(report.regime, known[0] and is_known) for report, is_known in zip(reports, known, strict=True)][1:]
+        rows.append(("benefit", "", *(money(comparison.benefit(name, level)) if it else "-" for name, it in both)))
+        shares = (f"{comparison.benefit_share(name, level):.2%}" if it else "-" for name, it in both)
+        rows.append(("benefit, %", "", *shares))
     rows.append(("rests on assumed values", *(f"{report.assumed_share(level):.0%}" for report in reports)))
     rows.append(("status", *("proposed *" if r.status == "proposed" else "in force" for r in reports)))
     starred = f"   (* {PROPOSED})" if any(report.status == "proposed" for report in reports) else ""

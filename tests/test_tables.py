@@ -162,6 +162,13 @@ def test_a_partial_total_says_so(comparison):
     assert "TOTAL (partial: see Not modelled)" in str(comparison)
 
 
+def test_a_total_of_which_nothing_is_modelled_is_no_figure():
+    shown = str(compare(book(Position("o", "RETAIL-SEC", ETF_OPTION, 2.0)), market())).splitlines()
+    (total,) = (line for line in shown[:12] if line.startswith("TOTAL"))
+    assert total.split(": see Not modelled)")[1].split() == ["not", "modelled"] * 3
+    assert [line.split()[-2:] for line in shown[:12] if line.startswith("benefit")] == [["-", "-"]] * 2
+
+
 def test_guardrails_of_the_proposal_and_which_binds(comparison):
     rows = section(str(comparison), "Harmonized portfolio (hypothetical): what binds")
     for entry in comparison["harmonized"].requirements:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from math import isfinite, nan
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, TypeAlias
@@ -184,11 +185,12 @@ def _figures(reports: Sequence[Report], rows: Mapping[int, int]) -> list[tuple[C
     for report in reports if found else ():
         for level in report.levels:
             row, amount = _FIRST + len(found), report.total(level)
+            known = report.line(level).amount is not None
             record = {"regime": report.regime, "status": report.status, "level": level, "partial": report.partial}
             record["as_of"] = report.as_of.isoformat()
-            found.append(_figure({**record, "kind": "total"}, amount, _sum_of(row, end)))
-            first, base = bases.setdefault(level, (row, amount))
-            if first != row:
+            found.append(_figure({**record, "kind": "total"}, amount if known else _NOT_MODELLED, _sum_of(row, end)))
+            first, base = bases.setdefault(level, (row, amount if known else nan))
+            if first != row and known and isfinite(base):
                 benefit = Formula(f"{_TOTALS}{first}-{_TOTALS}{row}")
                 found.append(_figure({**record, "kind": "benefit"}, base - amount, benefit))
     return found
