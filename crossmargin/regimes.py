@@ -144,7 +144,7 @@ class Regime:
 
     name: str
     title: str
-    silos: tuple[Silo, ...] = TODAY
+    silos: tuple[Silo, ...] = field(default=TODAY, repr=False)
     arrangements: tuple[str, ...] = ()
     proposal: str = ""
     account_host: AccountClass = AccountClass.XM_FUTURES_4D_AB

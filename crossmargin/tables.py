@@ -123,8 +123,9 @@ def _figures(comparison: Comparison, level: str) -> Section:
         (_label(key), *("-" if line is None else money(line.amount) for line in lines))
         for key, lines in amounts(comparison, level).items()
     ]
-    partial = " (partial: see Not modelled)" if any(report.partial for report in reports) else ""
-    known = [report.line(level).amount is not None for report in reports]
+    lines = [report.line(level) for report in reports]
+    partial = " (partial: see Not modelled)" if any(line.partial for line in lines) else ""
+    known = [line.amount is not None for line in lines]
     totals = (report.total(level) if is_known else None for report, is_known in zip(reports, known, strict=True))
     rows.append((f"TOTAL{partial}", *map(money, totals)))
     if len(reports) > 1:

@@ -25,6 +25,7 @@ from crossmargin.columns import as_date
 from crossmargin.errors import InputError, Problem, suggestion
 from crossmargin.io.book import Book, load_book
 from crossmargin.io.brokers import Guess, Row, Statement, read_statement
+from crossmargin.io.brokers.statement import listed
 from crossmargin.io.crif import Crif, read_crif
 from crossmargin.io.extras import extra
 from crossmargin.io.frames import positions_from_frame
@@ -79,11 +80,7 @@ class FileRead:
         told = ", ".join(f"{name} {count:,}" for name, count in counts.items())
         head = f"{self.name} ({self.format}, {self.as_of or 'no date'}): {told}"
         parts = (("Not understood", self.not_understood), ("Guessed", self.guesses))
-        return "\n".join([head, *(line for title, items in parts if items for line in _listed(title, items))])
-
-
-def _listed(title: str, items: tuple[object, ...]) -> list[str]:
-    return [f"{title}:", *(f"  - {item}" for item in items)]
+        return "\n".join([head, *(line for title, items in parts if items for line in (f"{title}:", *listed(items)))])
 
 
 @frozen

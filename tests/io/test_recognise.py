@@ -327,3 +327,12 @@ def test_any_bytes_are_read_or_refused_in_the_librarys_own_words(tmp_path_factor
         found = read_file(path)
         assert all(row.reason for row in found.not_understood)
         assert found.report()
+
+
+def test_guesses_that_say_the_same_share_a_line(tmp_path):
+    path = tmp_path / "many.csv"
+    path.write_text("symbol,quantity\n" + "".join(f"IBM,{lots}\n" for lots in range(1, 41)))
+    found = read_file(path, as_of=date(2026, 6, 30))
+    assert len(found.guesses) >= 40
+    (line,) = (line for line in found.report().splitlines() if "common stock" in line)
+    assert "and 39 more: " in line

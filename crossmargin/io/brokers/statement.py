@@ -203,11 +203,22 @@ class Statement:
         counts = ", ".join(f"{use} {uses[use]}" for use in ("position", "cash", "set aside", "not understood"))
         head = f"{self.name} ({self.format}, {self.as_of or 'no date'}): {len(self.rows)} rows: {counts}"
         parts = (("Not understood", self.not_understood), ("Guessed", self.guesses))
-        return "\n".join([head, *(line for title, items in parts if items for line in (f"{title}:", *_listed(items)))])
+        return "\n".join([head, *(line for title, items in parts if items for line in (f"{title}:", *listed(items)))])
 
 
-def _listed(items: Iterable[object]) -> list[str]:
-    return [f"  - {item}" for item in items]
+def listed(items: Iterable[object]) -> list[str]:
+    """Return a line for each thing; guesses that say the same share one."""
+    places: dict[str, list[str]] = {}
+    for item in items:
+        what, place = (item.what, item.place) if isinstance(item, Guess) else (str(item), "")
+        places.setdefault(what, []).append(place)
+    return [f"  - {_places(found)}{what}" for what, found in places.items()]
+
+
+def _places(found: list[str]) -> str:
+    if not found[0]:
+        return ""
+    return f"{found[0]}: " if len(found) == 1 else f"{found[0]} and {len(found) - 1:,} more: "
 
 
 @define
