@@ -48,7 +48,7 @@ def rulebook(overlaid: Rules | Iterable[Rules] = ()) -> dict[str, Rules]:
     """
     book, problems = {id: rules(id) for id in _shipped()}, Problems()
     given: dict[str, Rules] = {}
-    each: Iterable[Any] = (overlaid,) if isinstance(overlaid, Rules) else overlaid
+    each: Iterable[Any] = (overlaid,) if isinstance(overlaid, Rules | str) else overlaid
     for rule in each:
         if not isinstance(rule, Rules):
             problems.add(f"{rule!r} is no rule.", where="rules", fix="Give rules(id).with_values(...).")

@@ -58,13 +58,14 @@ def _demo(chosen: Namespace) -> Output:
 
 
 def _compare(chosen: Namespace) -> Output:
+    from crossmargin.io.report_files import ending_of, write_report
     from crossmargin.margin import compare
 
+    if chosen.out:
+        ending_of(chosen.out)  # refused before anything is calculated
     portfolio, market, regimes = inputs(chosen, chosen.regimes.split(","))
     comparison = compare(portfolio, market, regimes)
     if chosen.out:
-        from crossmargin.io.report_files import write_report
-
         write_report(comparison, chosen.out)
     return Output(comparison.to_json(indent=2) if chosen.json else f"{comparison}{market_note(chosen, market)}")
 

@@ -69,13 +69,10 @@ def write_report(
     True
     """
     target, given = Path(path), type(result)
-    kind = target.suffix.lower()
     if given not in (Report, Comparison):
         fix = "Give what margin or compare returns."
         raise InputError([Problem(f"{given.__name__} is no report.", "result", fix)])
-    if kind not in _WRITERS:
-        fix = suggestion(kind, _WRITERS) if kind else f"Known: {', '.join(sorted(_WRITERS))}."
-        raise InputError([Problem(f"unknown ending {kind!r}.", str(target), fix)])
+    kind = ending_of(target)
     if collateral is not None and kind != _EXCEL:
         fix = "Write a workbook (.xlsx), or the collateral report by itself."
         raise InputError([Problem(f"a {kind} file has no place for collateral.", str(target), fix)])
@@ -94,6 +91,21 @@ def write_report(
         with suppress(OSError):
             beside.unlink(missing_ok=True)
     return target
+
+
+def ending_of(path: str | PathLike[str]) -> str:
+    """Return the ending of a path that a report can be written to; the ending says as what.
+
+    Raises
+    ------
+    InputError
+        Another ending.
+    """
+    kind = Path(path).suffix.lower()
+    if kind not in _WRITERS:
+        fix = suggestion(kind, _WRITERS) if kind else f"Known: {', '.join(sorted(_WRITERS))}."
+        raise InputError([Problem(f"unknown ending {kind!r}.", str(path), fix)])
+    return kind
 
 
 def read_report(path: str | PathLike[str]) -> Report | Comparison:
