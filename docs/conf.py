@@ -30,6 +30,7 @@ myst_heading_anchors = 3
 nb_execution_mode = "force"
 nb_execution_raise_on_error = True
 nb_merge_streams = True
+suppress_warnings = ["ref.python"]  # a word may name one thing in each of several rooms: `Gap`, `Term`, `Place`
 nb_execution_show_tb = True
 nb_execution_timeout = 600  # the first run compiles the kernels
 
