@@ -79,7 +79,7 @@ _ASSET_CLASSES: Mapping[str, tuple[str, ...]] = MappingProxyType(
 _CLASS_OF = {kind: name for name, kinds in _ASSET_CLASSES.items() for kind in kinds}
 _OTHER_CLASS = "equity"
 _NOBODY = "not divided"
-_NAMED = 8  # of what is left out
+_NAMED = 2  # of what is left out
 
 
 @frozen
@@ -385,7 +385,8 @@ def _notes(ways: Between, states: Iterable[frozenset[str]], of: str) -> tuple[st
     said = [f"not modelled in some states only: {', '.join(extra)}"] if extra else []
     if of == DEFICIT and not ways.inputs.portfolio.posted:
         said.append("nothing is posted: the whole requirement must be brought, and collateral is no cause")
-    named = ", ".join([*sorted(ends)[:_NAMED], *(["..."] if len(ends) > _NAMED else [])])
+    more = f" and {len(ends) - _NAMED} more" if len(ends) > _NAMED else ""
+    named = f"{', '.join(sorted(ends)[:_NAMED])}{more}"
     return (*said, *([f"0.00 may be what is not modelled: both totals leave out {named}"] if ends else []))
 
 
