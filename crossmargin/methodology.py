@@ -17,7 +17,7 @@ from attrs import field, frozen
 
 from crossmargin.columns import FloatArray
 from crossmargin.market import Market
-from crossmargin.parameters import Read, Reader
+from crossmargin.parameters import Read
 from crossmargin.pnl import PnL, today_prices
 from crossmargin.portfolio import Portfolio, Position
 from crossmargin.pricing.swaps_market import curve_notes, why_no_value
@@ -120,11 +120,6 @@ class Inputs:
             if product.kind in PRICED_KINDS and product not in self.prices:
                 said.setdefault(ticker_held(product), f"the market has no price of {product.symbol}")
         return said
-
-
-def historical_scenarios(p: Reader) -> ScenarioSpec:
-    """Return the look-back with the stress period, over the horizon that a methodology's parameters state."""
-    return ScenarioSpec("historical", p.horizon_days, p.lookback_years, p.stress_period)
 
 
 def tail_charge(name: str, pnl: FloatArray, measure: TailMeasure, reads: tuple[Read, ...]) -> Line:

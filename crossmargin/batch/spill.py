@@ -38,8 +38,6 @@ from crossmargin.scenarios import ScenarioSpec
 Source: TypeAlias = Positions | Callable[[], Positions]
 Columns: TypeAlias = dict[str, NDArray[Any]]
 
-_ABOUT = "crossmargin"
-
 
 @frozen
 class ShardFile:
