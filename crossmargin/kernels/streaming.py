@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from crossmargin.kernels._fma import fma
 from crossmargin.kernels._jit import kernel
-from crossmargin.kernels._vectors import VECTOR, add_rows, bound_by_rank, gather_below
+from crossmargin.kernels._vectors import add_rows, pool_below
 from crossmargin.kernels.black import distances, forward_value, loaded
 from crossmargin.kernels.tails import SPARE, rank, weigh
 
@@ -147,7 +147,7 @@ def stream_block(
     bounds : of the rows [n_lists]
         For each pool of accounts begin .. end what a result must not exceed; the largest number there is at first.
     log : of the rows
-        From `used` on there is room for the whole block and one vector.
+        From `used` on there is room for the whole block and CHUNK bytes.
     counts : int32 [n_lists]
         Set to how many results of each pool were logged.
     begin, end : int
@@ -159,30 +159,15 @@ def stream_block(
         Where the log ends now.
     """
     n_pools, width = len(pool_start) - 1, rows.shape[1]
-    sums, pooled = np.zeros((len(silos) + 1) * width), np.zeros(width, dtype=rows.dtype)
-    whole = sums[len(silos) * width :]
+    sums = np.empty(len(silos) * width)
     for account in range(begin, end):
         for n in range(len(silos)):
             cell = account * n_silos + silos[n]
             add_rows(rows, 0, row_ids, quantities, starts[cell], starts[cell + 1], sums, n * width)
         for pool in range(n_pools):
-            first, last = pool_start[pool], pool_start[pool + 1]
-            if last - first == 1:
-                one = sums[pool_silo[first] * width : (pool_silo[first] + 1) * width]
-                for s in range(width):
-                    pooled[s] = one[s]
-            else:
-                whole[:] = 0.0
-                for n in range(first, last):
-                    one = sums[pool_silo[n] * width : (pool_silo[n] + 1) * width]
-                    for s in range(width):
-                        whole[s] += one[s]
-                for s in range(width):
-                    pooled[s] = whole[s]
-            for s in range(valid, width):
-                pooled[s] = np.inf
             list_, before = (account - begin) * n_pools + pool, used
-            used = gather_below(pooled, 0, width, bounds[list_], log, used)
+            first, last = pool_start[pool], pool_start[pool + 1]
+            used = pool_below(sums, pool_silo, first, last, valid, bounds[list_], log, used)
             counts[list_] = used - before
     return used
 
@@ -205,41 +190,27 @@ def merge(log: Values, places: Integers, counts: Places, k: int, kept: Values, b
     k : int
         Worst results wanted.
     kept : of the log [n_lists, k]
-        The smallest so far, in any order, infinity where there were fewer.
+        The smallest so far, in order, infinity where there were fewer.
     bounds : of the log [n_lists]
         Set to the largest of them.
     """
-    lanes, n_blocks = VECTOR // kept.itemsize, len(places)
     most = counts.sum(axis=0).max() if counts.size else 0
-    room = np.empty(k + most + 4 * VECTOR, dtype=kept.dtype)
-    found = np.empty(k + most + 4 * VECTOR, dtype=kept.dtype)
+    room, worst = np.empty(k + most + SPARE, dtype=kept.dtype), np.empty(k)
     for list_ in range(len(kept)):
-        row, held = kept[list_], k
-        for block in range(n_blocks):
+        held = 0
+        for block in range(len(places)):
             at, many = places[block], counts[block, list_]
             for n in range(many):
                 room[held + n] = log[at + n]
             held += many
             places[block] = at + many
-        if held == k:
-            continue
-        for n in range(k):
-            room[n] = row[n]
-        whole = -(-held // (2 * lanes)) * 2 * lanes
-        for n in range(held, whole):
-            room[n] = np.inf
-        bound = bound_by_rank(room, whole, k)
-        bounds[list_] = bound
-        least = gather_below(room, 0, whole, bound, found, 0)
-        if least > k:  # ties, or infinities
-            least = 0
-            for n in range(held):
-                found[least] = room[n]
-                least += 1 if room[n] < bound else 0
-            for n in range(least, k):
-                found[n] = bound
-        for n in range(k):
-            row[n] = found[n]
+        if held:
+            for n in range(k):
+                room[held + n] = kept[list_, n]
+            rank(room, held + k, k, worst)
+            for n in range(k):
+                kept[list_, n] = worst[n]
+            bounds[list_] = worst[k - 1]
 
 
 @kernel(

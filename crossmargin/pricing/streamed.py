@@ -30,7 +30,6 @@ Share: TypeAlias = Callable[[Work, int], None]
 
 BLOCKS = 16  # blocks that a log holds at most
 TILE, TILES = 2**14, 8  # accounts of one log at most; logs that there are at least, for threads to share
-VECTOR = 64  # bytes that the kernels touch at a time
 
 
 @frozen(eq=False)
@@ -250,10 +249,10 @@ class _Tile:
 
     @classmethod
     def empty(cls, pools: _Pools, begin: int, end: int, *, width: int, number: Any) -> _Tile:
-        lists, lanes = (end - begin) * pools.n, VECTOR // number.itemsize
+        lists = (end - begin) * pools.n
         kept = np.full((lists, pools.k), np.inf, dtype=number)
         bounds = np.full(lists, np.finfo(number).max, dtype=number)
-        log = np.empty((pools.k + width) * lists + lanes, dtype=number)
+        log = np.empty((pools.k + width) * lists + width, dtype=number)
         return cls(pools, begin, end, kept, bounds, log, np.zeros((BLOCKS, lists), dtype=np.int32))
 
     def add(self, block: Any, valid: int) -> None:
