@@ -3,8 +3,9 @@
 `T4` is value at risk and expected shortfall of rows together; the peer is `numpy.partition` and a mean. `T5` margins
 100,000 accounts of 20 positions over 50,000 instruments, on two threads and (`T5b`) on one; the peer is SciPy's sparse
 product, which has one thread, and `numpy.partition`. `T6` measures five silos, five pairs and the whole of an account.
-`T7` adds one trade to the pools of a book, `T7b` finds what each of 10,000 instruments would add, `T10` sorts two
-million rows of positions, beside the margin run that they are for.
+`T7` adds one trade to the pools of a book: any trade, or one of a product that the book was asked about before, as
+`what_if` does. `T7b` finds what each of 10,000 instruments would add, `T10` sorts two million rows of positions, beside
+the margin run that they are for.
 
 Where the environment variable BENCH_MKL names a Python that has `sparse-dot-mkl`, `numpy` and `scipy`, T5 is measured
 against that too: a product by the Math Kernel Library (MKL) and partitions, both on two threads, in a process of its
@@ -32,6 +33,7 @@ import numpy as np
 
 from benchmarks.records import Record, compared, summary, timed
 from crossmargin.pricing.many_pools import Tails, pool_tails, row_tails, sorted_positions, store_of, trade_tails
+from crossmargin.pricing.trades import sorted_pools
 
 N_ACCOUNTS, PER_ACCOUNT, N_INSTRUMENTS, N_SCENARIOS, WORST = 100_000, 20, 50_000, 1_250, 13
 N_ROWS, N_CANDIDATES, N_SILOS = 200, 10_000, 5
@@ -147,13 +149,16 @@ def trade_records() -> Iterator[Record]:
     trade = rng.standard_t(4, N_SCENARIOS) * 1e2
     for name, pools, by_quantile in (("one linear trade", every[:1], 15.0), ("the same, three regimes", every, 10.0)):
         sizes = np.ones(len(pools))
-        ours = partial(trade_tails, pools, trade, sizes, measures())
+        any_trade = partial(trade_tails, pools, trade, sizes, measures())
+        rows = [(0, row) for row in pools for _ in measures()]
+        known_trade = partial(sorted_pools(rows, [*measures()] * len(pools)).of([trade]).losses, 1.0)
         for way, peer, promised in (
             ("numpy.partition and mean", partial(traded_by_partition, pools, trade), 3.5),
             ("numpy.quantile and mean beyond", partial(traded_by_quantile, pools, trade), by_quantile),
         ):
-            timings = compared(ours, peer, runs=400, inner=20)
-            yield record(f"T7 what-if of {name}", way, ours(), peer(), promised=promised, timings=timings)
+            for task, ours in ((name, any_trade), (f"{name}, pools sorted and product read before", known_trade)):
+                timings = compared(ours, peer, runs=400, inner=20)
+                yield record(f"T7 what-if of {task}", way, ours(), peer(), promised=promised, timings=timings)
     universe = rng.standard_t(4, (N_CANDIDATES, N_SCENARIOS))
     kept, worst = np.ascontiguousarray(universe.T), np.argsort(every[0], kind="stable")[:WORST]
     ours, peer = partial(marginal, kept, worst), partial(gathered, universe, worst)

@@ -22,16 +22,15 @@ _READ_ONLY = "Array(f8, 1, 'C', True)"
 
 
 @kernel(
-    f"void({_READ_ONLY}, Array(i4, 1, 'C', True), Array(i8, 1, 'C', True), {_READ_ONLY}, Array(f8, 2, 'C', True), "
-    "Array(i8, 1, 'C', True), Array(f8, 2, 'C', True), f8, f8[::1])"
+    f"void({_READ_ONLY}, Array(i4, 1, 'C', True), Array(i8, 2, 'C', True), {_READ_ONLY}, Array(f8, 2, 'C', True), "
+    "Array(f8, 2, 'C', True), f8, f8[::1])"
 )
 def sorted_trade_tails(
     results: Floats,
     scenarios: Places,
-    starts: Integers,
+    rows: Integers,
     unit: Floats,
     reach: Floats,
-    counts: Integers,
     weights: Floats,
     size: float,
     out: Floats,
@@ -42,27 +41,27 @@ def sorted_trade_tails(
     ----------
     results, scenarios : float64, int32 [n_results]
         P&L of every row in turn, gain > 0, each row ascending; and where in `unit` the trade's result for it stands.
-    starts : int64 [n_rows + 1]
-        Row r is starts[r] .. starts[r + 1].
+    rows : int64 [n_rows, 3]
+        Where each row begins and ends, and how many of its worst results count, at most k and at most those there are.
     unit : float64 [n]
         P&L of one unit of the trade, of all scenario sets in turn.
     reach : float64 [n_blocks, 2]
         Least and greatest result of one unit in each block of `BLOCK` results, of all rows in turn; a row's last block
         may be shorter.
-    counts, weights : int64 [n_rows], float64 [n_rows, k]
-        How many of the worst results count, at most k and at most those there are; what for, the worst first.
+    weights : float64 [n_rows, k]
+        What the worst results count for, the worst first.
     out : float64 [n_rows]
         Set to the measures, loss > 0.
     """
     worst, block = np.empty(weights.shape[1]), 0
-    for row in range(len(counts)):
-        k, held = counts[row], 0
-        for begin in range(starts[row], starts[row + 1], BLOCK):
+    for row in range(len(rows)):
+        first, last, k, held = rows[row, 0], rows[row, 1], rows[row, 2], 0
+        for begin in range(first, last, BLOCK):
             least = results[begin] + min(size * reach[block, 0], size * reach[block, 1])
             block += 1
             if held == k and least >= worst[k - 1]:
                 continue
-            for n in range(begin, min(begin + BLOCK, starts[row + 1])):
+            for n in range(begin, min(begin + BLOCK, last)):
                 result = results[n] + size * unit[scenarios[n]]
                 if held == k and result >= worst[k - 1]:
                     continue

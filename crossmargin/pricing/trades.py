@@ -7,7 +7,6 @@ Nothing here knows a product or a rule; callers check that P&L and sizes are fin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,7 @@ class SortedPools:
 
     results: FloatArray
     places: NDArray[np.int32]
-    starts: NDArray[np.int64]
-    counts: NDArray[np.int64]
+    rows: NDArray[np.int64]
     weights: FloatArray
 
     def of(self, units: Sequence[FloatArray]) -> UnitTrade:
@@ -32,7 +30,7 @@ class SortedPools:
         kernel, block = _kernel()
         unit = np.concatenate(units)
         gains = unit[self.places]
-        begins = np.concatenate([np.arange(first, last, block) for first, last in pairwise(self.starts.tolist())])
+        begins = np.concatenate([np.arange(first, last, block) for first, last, _ in self.rows.tolist()])
         reach = np.stack([fold.reduceat(gains, begins) for fold in (np.minimum, np.maximum)], axis=1)
         return UnitTrade(self, unit, np.ascontiguousarray(reach), kernel)
 
@@ -49,10 +47,8 @@ class UnitTrade:
     def losses(self, size: float) -> list[float]:
         """Return the measure of each row with `size` units of the trade, USD, loss > 0."""
         pools = self.pools
-        out = np.empty(len(pools.counts))
-        self._kernel(
-            pools.results, pools.places, pools.starts, self.unit, self.reach, pools.counts, pools.weights, size, out
-        )
+        out = np.empty(len(pools.rows))
+        self._kernel(pools.results, pools.places, pools.rows, self.unit, self.reach, pools.weights, size, out)
         found: list[float] = out.tolist()
         return found
 
@@ -70,14 +66,14 @@ def sorted_pools(rows: Sequence[tuple[int, FloatArray]], weights: Sequence[Float
     lengths = {number: len(row) for number, row in rows}
     begins = dict(zip(sorted(lengths), np.cumsum([0, *(lengths[n] for n in sorted(lengths))]).tolist(), strict=False))
     orders = [np.argsort(row, kind="stable") for _, row in rows]
+    ends = np.cumsum([0, *(len(row) for _, row in rows)])
     padded = np.zeros((len(rows), max(map(len, weights))))
     for row, each in zip(padded, weights, strict=True):
         row[: len(each)] = each
     return SortedPools(
         np.concatenate([row[order] for (_, row), order in zip(rows, orders, strict=True)]),
         np.concatenate([order + begins[n] for (n, _), order in zip(rows, orders, strict=True)]).astype(np.int32),
-        np.cumsum([0, *(len(row) for _, row in rows)]).astype(np.int64),
-        np.array([len(each) for each in weights], dtype=np.int64),
+        np.stack([ends[:-1], ends[1:], [len(each) for each in weights]], axis=1).astype(np.int64),
         padded,
     )
 
