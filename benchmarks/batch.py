@@ -221,9 +221,9 @@ def cores(threads: int) -> Iterator[None]:
 
 def has_widest() -> bool:
     """Whether the kernels are compiled for the widest vectors."""
-    from crossmargin.kernels._vectors import _has_compress
+    from crossmargin.kernels._vectors import has_compress
 
-    return _has_compress()
+    return has_compress()
 
 
 def measures() -> Any:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from crossmargin.kernels import accounts as account_kernels
 from crossmargin.kernels._jit import kernel
-from crossmargin.kernels._vectors import AHEAD, CHUNK, gather_below, group_minima, pool_below, sort_least
+from crossmargin.kernels._ranks import group_minima, sort_least
+from crossmargin.kernels._vectors import AHEAD, CHUNK, copy_few, gather_below, pool_below
 from crossmargin.kernels.tails import MOST, order
 from crossmargin.pricing import many_pools
 from crossmargin.pricing.many_pools import Tails, pool_tails, row_tails, sorted_positions, store_of, trade_tails
@@ -127,6 +128,11 @@ def minima_of(values, count, minima, width):
     group_minima(values, count, minima, width)
 
 
+@kernel("i8(f4[::1], i8, i8, f4[::1], i8)", "i8(f8[::1], i8, i8, f8[::1], i8)")
+def copied(values, start, count, kept, held):
+    return copy_few(values, start, count, kept, held)
+
+
 @kernel("i8(f8[::1], i8[::1], i8, i8, i8, f4, f4[::1])", "i8(f8[::1], i8[::1], i8, i8, i8, f8, f8[::1])")
 def below(sums, silos, first, last, valid, bound, kept):
     return pool_below(sums, silos, first, last, valid, bound, kept, 1)
@@ -142,6 +148,9 @@ def test_vectors_do_as_plain_python(number, drawn, bound, data):
     many = gathered(values, start, len(values) - start, number(bound), ours)
     assert many == gather_below(values, start, len(values) - start, number(bound), theirs, 1)
     assert (ours[:many] == theirs[:many]).all()
+    for copy, kept in ((copied, ours), (copy_few, theirs)):
+        assert copy(np.pad(values, (0, 16)), start, len(values) - start, kept, 3) == 3 + len(values) - start
+    assert (ours[3 : 3 + len(values) - start] == theirs[3 : 3 + len(values) - start]).all()
     for width in (32, 64):
         minima_of(values, len(values), ours, width)
         group_minima(values, len(values), theirs, width)

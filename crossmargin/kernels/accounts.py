@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from crossmargin.kernels._jit import kernel
-from crossmargin.kernels._vectors import add_rows, gather_below, pool_below
-from crossmargin.kernels.tails import ROOM, SPARE, bound_of, rank, weigh, worst_of
+from crossmargin.kernels._ranks import SHORT
+from crossmargin.kernels._vectors import add_rows, copy_few, gather_below, pool_below
+from crossmargin.kernels.tails import ROOM, SPARE, bound_of, bound_of_few, rank, weigh, worst_of
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -142,15 +143,13 @@ def _one_block(
     return held
 
 
-@kernel(*_both("i8(number[::1], u1[:, ::1], i8[::1], i8, i8, i8, number, number[::1])"))
-def _collect(
-    kept: Values, counts: Bytes, places: Integers, first: int, last: int, list_: int, bound: Any, room: Values
-) -> int:
-    """Set `room` to what blocks first .. last kept of a list, up to `bound`; return how many. Move `places` on."""
+@kernel(*_both("i8(number[::1], u1[:, ::1], i8[::1], i8, i8, i8, number[::1])"), inline=True)
+def _collect(kept: Values, counts: Bytes, places: Integers, first: int, last: int, list_: int, room: Values) -> int:
+    """Set `room` to what blocks first .. last kept of a list; return how many. Move `places` on."""
     held = 0
     for number in range(first, last):
         many: Any = np.int64(counts[number, list_])
-        held = gather_below(kept, places[number], many, bound, room, held)
+        held = copy_few(kept, places[number], many, room, held)
         places[number] += many
     return held
 
@@ -172,9 +171,9 @@ def _review(
     minima = np.empty(ROOM, dtype=kept.dtype)
     for list_ in range(len(bounds)):
         if pool_segment[list_ % len(pool_segment)] == segment:
-            held = _collect(kept, counts, places, first, last, list_, bounds[list_], room)
-            if held >= wanted:
-                bounds[list_] = bound_of(room, held, wanted, minima)
+            held = _collect(kept, counts, places, first, last, list_, room)
+            if held >= wanted and bounds[list_] > -np.inf:
+                bounds[list_] = bound_of_few(room, held, wanted, minima)
 
 
 @kernel("i8(i8[::1], i8[::1], i8, i8, i8)")
@@ -221,9 +220,12 @@ def _measure(
         for pool in range(n_pools):
             list_, segment = (account - begin) * n_pools + pool, pool_segment[pool]
             k = worst_counts[segment]
-            held = _collect(kept, counts, places, ends[segment], ends[segment + 1], list_, bounds[list_], room)
+            held = _collect(kept, counts, places, ends[segment], ends[segment + 1], list_, room)
+            if held > SHORT:
+                held = gather_below(room, 0, held, bounds[list_], room, 0)
             if held >= k:
                 rank(room, held, k, worst)
+            if held >= k and worst[k - 1] <= bounds[list_]:
                 weigh(worst, weights[segment], k, out[account, pool])
             elif _positions_of(starts, pool_silo, pool_start[pool], pool_start[pool + 1], account * n_silos):
                 told = False

@@ -14,16 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from crossmargin.kernels._jit import kernel
-from crossmargin.kernels._vectors import (
-    SHORT,
-    SHORTER,
-    VECTOR,
-    bound_by_rank,
-    count_below,
-    gather_below,
-    group_minima,
-    sort_least,
-)
+from crossmargin.kernels._ranks import SHORT, SHORTER, bound_by_rank, count_below, group_minima, sort_least
+from crossmargin.kernels._vectors import VECTOR, gather_below
 
 Floats = npt.NDArray[np.float64]
 Values: Any = npt.NDArray[Any]
@@ -60,13 +52,22 @@ def bound_of(values: Values, count: int, k: int, minima: Values) -> Any:
     return bound_by_rank(minima, sections * width, k)
 
 
+@kernel("f4(f4[::1], i8, i8, f4[::1])", "f8(f8[::1], i8, i8, f8[::1])", inline=True)
+def bound_of_few(values: Values, count: int, k: int, minima: Values) -> Any:
+    """Return the same as `bound_of`, exact where there are few; `values` are lost and have SPARE places more."""
+    if k <= SHORTER and count <= SHORT:
+        order(values, count)
+        return values[k - 1]
+    return bound_of(values, count, k, minima)
+
+
 @kernel("i8(f4[::1], i8, f4, f4[::1])", "i8(f8[::1], i8, f8, f8[::1])")
 def gather(values: Values, count: int, bound: Any, kept: Values) -> int:
     """Set `kept` to those of values[:count] that are at most `bound`; return how many. `kept` holds count + SPARE."""
     return gather_below(values, 0, count, bound, kept, 0)
 
 
-@kernel("void(f4[::1], i8, i8, f8[::1])", "void(f8[::1], i8, i8, f8[::1])")
+@kernel("void(f4[::1], i8, i8, f8[::1])", "void(f8[::1], i8, i8, f8[::1])", inline=True)
 def rank(kept: Values, held: int, k: int, worst: Floats) -> None:
     """Set worst[:k] to the smallest of kept[:held], in order; `kept` has SPARE places more."""
     if k <= SHORTER and held <= SHORT:
@@ -115,7 +116,7 @@ def worst_of(values: Values, count: int, k: int, minima: Values, kept: Values, s
     rank(kept, held, k, worst)
 
 
-@kernel("void(f8[::1], Array(f8, 2, 'C', True), i8, f8[::1])")
+@kernel("void(f8[::1], Array(f8, 2, 'C', True), i8, f8[::1])", inline=True)
 def weigh(worst: Floats, weights: Floats, k: int, out: Floats) -> None:
     """Set each of `out` to the loss that its row of `weights` makes of the k worst results, the worst first."""
     for measure in range(weights.shape[0]):

@@ -24,7 +24,7 @@ from crossmargin.columns import FloatArray
 IntArray = NDArray[np.int64]
 
 CHUNK = 256  # bytes of a block of scenarios of one instrument, as the kernels read it
-AHEAD = 12  # entries that the kernels look ahead
+AHEAD = 16  # entries that the kernels look ahead
 MOST_WORST = 256  # worst results that a measure may need
 MISSED = 0.003  # chance, were scenarios exchangeable, that a list turns out too short and an account is done again
 SWEPT_BYTES = 2**20  # a smaller store stays in the second-level cache whole
