@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from crossmargin.kernels._fma import fma
 from crossmargin.kernels._jit import kernel
-from crossmargin.kernels._vectors import add_rows, pool_below
+from crossmargin.kernels._vectors import add_rows, copy_few, pool_below
 from crossmargin.kernels.black import distances, forward_value, loaded
 from crossmargin.kernels.tails import SPARE, rank, weigh
 
@@ -182,7 +182,7 @@ def merge(log: Values, places: Integers, counts: Places, k: int, kept: Values, b
     Parameters
     ----------
     log : float32 or float64
-        What was logged, block after block, each list after list.
+        What was logged, block after block, each list after list; VECTOR bytes to spare.
     places : int64 [n_blocks]
         Where each block begins in the log; changed.
     counts : int32 [n_blocks, n_lists]
@@ -199,15 +199,14 @@ def merge(log: Values, places: Integers, counts: Places, k: int, kept: Values, b
     for list_ in range(len(kept)):
         held = 0
         for block in range(len(places)):
-            at, many = places[block], counts[block, list_]
-            for n in range(many):
-                room[held + n] = log[at + n]
-            held += many
-            places[block] = at + many
+            many: Any = np.int64(counts[block, list_])
+            held = copy_few(log, places[block], many, room, held)
+            places[block] += many
         if held:
-            for n in range(k):
+            known = 0 if held >= k and kept[list_, 0] == np.inf else k
+            for n in range(known):
                 room[held + n] = kept[list_, n]
-            rank(room, held + k, k, worst)
+            rank(room, held + known, k, worst)
             for n in range(k):
                 kept[list_, n] = worst[n]
             bounds[list_] = worst[k - 1]
