@@ -101,6 +101,8 @@ class PnL:
         unchanged through every scenario, so `values` does not depend on it.
     scenarios : ScenarioSet
         Where the columns come from.
+    market : Market or None
+        What products were revalued on; None where values come from elsewhere.
     """
 
     products: tuple[Product, ...]
@@ -108,6 +110,7 @@ class PnL:
     base: FloatArray = field(converter=_readonly)
     basis: FloatArray = field(converter=_readonly)
     scenarios: ScenarioSet
+    market: Market | None = field(default=None, repr=False)
     _index: Mapping[Product, int] = field(init=False, repr=False)
     _rank: tuple[int, ...] = field(init=False, repr=False)
 
@@ -234,7 +237,7 @@ def revalue(products: Sequence[Product], market: Market, scenarios: ScenarioSet,
         values = np.stack([known[product] for product in distinct])
     base = values[:, 0].copy()
     basis = [_basis(product, value, market) for product, value in zip(distinct, base, strict=True)]
-    return PnL(distinct, values[:, 1:] - values[:, :1], base, np.array(basis, dtype=np.float64), scenarios)
+    return PnL(distinct, values[:, 1:] - values[:, :1], base, np.array(basis, dtype=np.float64), scenarios, market)
 
 
 def _laid_out(rows: Sequence[Product], market: Market, *, problems: Problems) -> CashFlowBook:

@@ -153,7 +153,7 @@ def test_other_sample_books(name):
         {"cme_ficc": (("reduction_minimum", 0.75),)},
         {"cme_ficc": (("late_sides", ("CME",)),)},
         {"cme_ficc": (("missing_side_policy", "use_last_factor"),)},
-        {"ficc_gsd": (("floor_share", 5.0),)},
+        {"ficc_gsd": (("floor_share", 1.0),)},
         {"harmonized_rates": (("reduction_cap", 0.05),)},
         {"house_overlay": (("terms", ({"multiplier": 1.5, "add_on": 1e5}, {"minimum": 5e6, "speculators": True})),)},
         {"house_overlay": (("terms", ({"multiplier": 9.0, "firm": "EASTWAY"}, {"minimum": 1e3})),)},
@@ -446,3 +446,37 @@ def test_pnl_that_does_not_fit_is_refused():
     broken[3, 5] = np.nan
     with pytest.raises(InputError, match="not finite in every scenario"):
         stored({**pnl, spec: _with_values(known, broken)}, planned)
+
+
+def test_pnl_of_another_market_is_refused():
+    planned, pnl = made()
+    _, market = samples.basis_trade()
+    moved = evolve(market, curve=evolve(market.curve, par=market.curve.par + 0.02))
+    other = plan(planned.products, moved, planned.portfolio, settles=samples.SETTLES)
+    same = plan(planned.products, evolve(market), planned.portfolio, settles=samples.SETTLES)
+    for source in (pnl, stored(pnl, planned), planned.stream()):
+        with pytest.raises(InputError, match="another market") as told:
+            margin_many(rows(), source, other)
+        assert len(told.value.problems) == 1
+        assert margin_many(rows(), source, same).digest() == margin_many(rows(), pnl, planned).digest()
+
+
+def test_pnl_of_the_same_products_in_another_order_is_refused():
+    planned, pnl = made()
+    turned = plan(planned.products[::-1], planned.market, planned.portfolio, settles=samples.SETTLES)
+    with pytest.raises(InputError, match="another order"):
+        margin_many(rows(), stored(pnl, planned), turned)
+    mine, given = (margin_many(rows(), each, turned) for each in (turned.revalue(), pnl))
+    assert mine.digest() == given.digest()
+
+
+def test_what_was_stored_exact_is_not_single():
+    planned, pnl = made()
+    with pytest.raises(InputError, match="stored exact"):
+        margin_many(rows(), stored(pnl, planned), planned, precision="single")
+
+
+def test_accounts_of_several_templates_say_which():
+    planned, pnl = every_kind()
+    with pytest.raises(InputError, match="left out, though the plan has 7"):
+        margin_many(rows(), pnl, planned)

@@ -39,7 +39,9 @@ def test_a_table_is_what_its_arrays_are(rows):
     account, product, size = (np.array(column) for column in zip(*rows, strict=True))
     names = [f"account {n}" for n in account]
     symbols = [planned.products[n].symbol for n in product]
-    plain = Positions(np.array(names), product, size * 1e6)
+    labels = np.unique(names)
+    like = np.full(len(labels), 1)
+    plain = Positions(np.searchsorted(labels, names), product, size * 1e6, labels, like)
     expected = margin_many(plain, pnl, planned)
     for column in (
         symbols,
@@ -47,7 +49,7 @@ def test_a_table_is_what_its_arrays_are(rows):
         pa.array(symbols).dictionary_encode(),
         pa.chunked_array([symbols[:1], symbols[1:]]),
     ):
-        held = pa.table({"account": names, "product": column, "quantity": size * 1e6})
+        held = pa.table({"account": names, "product": column, "quantity": size * 1e6, "template": [1] * len(names)})
         assert margin_many(Positions.from_arrow(held, planned), pnl, planned).digest() == expected.digest()
 
 

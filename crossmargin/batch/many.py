@@ -23,8 +23,10 @@ from crossmargin.batch.streaming import Stream
 from crossmargin.batch.terms import Columns, Tail, Tile, Unit
 from crossmargin.columns import FloatArray
 from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.market import Market
 from crossmargin.pnl import PnL
 from crossmargin.pricing.many_pools import MOST_WORST, Holdings, Store, Tails, sorted_positions, store_of
+from crossmargin.products import Product
 from crossmargin.scenarios import ScenarioSpec
 
 Measure: TypeAlias = Callable[[Holdings, Tails], tuple[FloatArray, FloatArray]]
@@ -83,7 +85,8 @@ def margin_many(
     >>> from crossmargin.samples import SETTLES, basis_trade
     >>> portfolio, market = basis_trade()
     >>> planned = plan([portfolio.positions[0].product], market, portfolio, settles=SETTLES)
-    >>> batch = margin_many(Positions(["a", "b"], [0, 0], [1e6, -2e6]), planned.revalue(), planned)
+    >>> held = Positions([0, 1], [0, 0], [1e6, -2e6], labels=["a", "b"], template=[0, 1])
+    >>> batch = margin_many(held, planned.revalue(), planned)
     >>> batch.accounts.tolist(), bool((batch.total("siloed") > 0.0).all())
     (['a', 'b'], True)
     """
@@ -337,8 +340,9 @@ def _unit_losses(unit: Unit, plan: Plan, segments: tuple[int, ...], measure: Mea
 def _filled(pnl: Mapping[ScenarioSpec, PnL], plan: Plan, *, single: bool) -> Store:
     """Lay P&L out some products at a time, so that no second copy of all of it is ever made."""
     known, n, parts = [pnl[spec] for spec in plan.specs], len(plan.products), []
+    origin = plan.products, plan.specs, plan.market
     if not known or not n:
-        return Store(np.zeros((0, 1)), (), n, np.zeros(n))
+        return Store(np.zeros((0, 1)), (), n, np.zeros(n), origin)
     values: Any = None
     for first in range(0, n, _PRODUCTS):
         some = slice(first, min(first + _PRODUCTS, n))
@@ -349,7 +353,7 @@ def _filled(pnl: Mapping[ScenarioSpec, PnL], plan: Plan, *, single: bool) -> Sto
         values[:, some] = part.values.reshape(len(values), -1, width)
         parts.append(part.largest)
     segments = tuple(each.values.shape[1] for each in known)
-    return Store(values.reshape(-1, values.shape[2]), segments, n, np.concatenate(parts))
+    return Store(values.reshape(-1, values.shape[2]), segments, n, np.concatenate(parts), origin)
 
 
 def _rows(plan: Plan, known: PnL, some: slice) -> FloatArray:
@@ -390,9 +394,12 @@ def refuse(
     if isinstance(pnl, Store):
         if pnl.n_instruments != len(plan.products) or len(pnl.segments) != len(plan.specs):
             problems.add("is of another plan.", where="pnl", fix="Store P&L for this plan.")
+        elif pnl.made_of is not None:
+            problems.extend(_of_another_plan(plan, *pnl.made_of).found)
+        if precision == "single" and pnl.values.dtype == np.float64:
+            problems.add("P&L was stored exact.", where="precision", fix="Leave it out, or store in single precision.")
     elif isinstance(pnl, Stream):
-        if pnl.products != plan.products or tuple(pnl.sets) != plan.specs:
-            problems.add("is of another plan.", where="pnl", fix="Take plan.stream().")
+        problems.extend(_of_another_plan(plan, pnl.products, tuple(pnl.sets), pnl.market).found)
     else:
         problems.extend(_without_pnl(pnl, plan).found)
     if precision not in PRECISIONS:
@@ -416,6 +423,9 @@ def _numbers_that_are_none(positions: Positions, plan: Plan) -> Problems:
     numbered = [("product", positions.product, len(plan.products))]
     if positions.labels.size:
         numbered.append(("account", positions.account, len(positions.labels)))
+    if len(plan.kinds) > 1 and positions.account.size and not positions.template.size:
+        what = f"left out, though the plan has {len(plan.kinds)}: {', '.join(kind.account.id for kind in plan.kinds)}."
+        problems.add(what, where="template", fix="Number accounts by labels and give each its template.")
     if positions.template.size:
         numbered.append(("template", positions.template, len(plan.kinds)))
         if len(positions.template) != len(positions.labels):
@@ -441,14 +451,32 @@ def _told(rows: NDArray[np.int64]) -> str:
     return f"{rows.size:,} rows, the first {named}" if rows.size > 1 else f"row {named}"
 
 
+def _of_another_plan(
+    plan: Plan, products: tuple[Product, ...], specs: tuple[ScenarioSpec, ...], market: Market | None
+) -> Problems:
+    """Return why P&L made of these is not that of a plan; positions refer to products by number."""
+    problems = Problems()
+    if products != plan.products or specs != plan.specs:
+        what = "is of another plan: other products, the same in another order, or other scenario sets."
+        problems.add(what, where="pnl", fix="Take that of this plan.")
+    if market is not None and not plan.is_on(market):
+        what = f"was made on another market, of {market.as_of}; that of the plan is of {plan.market.as_of}."
+        problems.add(what, where="pnl", fix="Take that of this plan.")
+    return problems
+
+
 def _without_pnl(pnl: Mapping[ScenarioSpec, PnL], plan: Plan) -> Problems:
     """Return what the plan needs and P&L has not."""
     problems = Problems()
+    for market in dict.fromkeys(pnl[spec].market for spec in plan.specs if spec in pnl):
+        problems.extend(_of_another_plan(plan, plan.products, plan.specs, market).found)
     for spec in plan.specs:
         name = f"{spec.kind} scenarios over {spec.horizon_days} d"
         if spec not in pnl:
             problems.add(f"no P&L under {name}.", where="pnl", fix="Take that of plan.revalue().")
             continue
+        if not np.array_equal(pnl[spec].scenarios.shifts, plan.scenario_set(spec).shifts):
+            problems.add(f"is of other {name}.", where="pnl", fix="Take that of plan.revalue().")
         missing = [product.symbol for product in plan.revalued(spec) if product not in pnl[spec]]
         if missing:
             what = f"{len(missing)} products have none under {name}: {', '.join(missing[:_NAMED])}."

@@ -82,7 +82,7 @@ class Figure:
 class Gap:
     """What a total leaves out, and how many accounts of the batch hold something that it is about.
 
-    `reported` says that the report of such an account has the amount; else nobody models it.
+    `reported` says that the report of such an account has the amount; else nobody models it, or there is no report.
     """
 
     regime: str
@@ -199,8 +199,12 @@ class Plan:
         told = (self.products, self.portfolio, self.settles, self.regimes, self.market, rulebook(self.rules))
         found = hashlib.sha256()
         for each in (*told, *(self.scenario_set(spec) for spec in self.specs)):
-            found.update(json.dumps(to_plain(each), default=_as_text, sort_keys=True).encode())
+            found.update(_told(each))
         return found.hexdigest()
+
+    def is_on(self, market: Market) -> bool:
+        """Return whether a market is that of the plan, or says the same."""
+        return market is self.market or _told(market) == _told(self.market)
 
 
 def plan(
@@ -274,6 +278,11 @@ def _template(bare: Portfolio, account: Account, products: tuple[Product, ...], 
     """Return a book of one account and one position in every product, of its number."""
     held = [_position(str(n), account.id, each, 1.0, settles=settles) for n, each in enumerate(products)]
     return evolve(bare, accounts=[account], positions=held)
+
+
+def _told(value: Any) -> bytes:
+    """Return all that a value says."""
+    return json.dumps(to_plain(value), default=_as_text, sort_keys=True).encode()
 
 
 def _as_text(value: Any) -> Any:

@@ -43,7 +43,7 @@ class Positions:
     labels : array [n_accounts]
         What accounts are called; numbering them beforehand saves the sorting.
     template : array of int [n_accounts]
-        Number of the template that each account is like, in the order of `labels`; empty where all are like the first.
+        Number of the template that each account is like, in the order of `labels`; empty where the plan has only one.
     """
 
     account: NDArray[Any] = field(converter=_places)

@@ -11,6 +11,7 @@ from itertools import pairwise
 from time import perf_counter
 
 import numpy as np
+from attrs import evolve
 
 from crossmargin.batch.engines import Engine, Progress, opened, run, workers
 from crossmargin.columns import FloatArray
@@ -62,7 +63,7 @@ def pool_tails_on(
             return pool_tails(store, held, tails, threads=threads)
         count = shards or shards_for(_seconds(store, held, tails) / threads, workers(ready))
         parts = list(pairwise(cuts(held, count)))
-        work, shared = partial(_tails_of, threads=threads), (store, tails)
+        work, shared = partial(_tails_of, threads=threads), (evolve(store, made_of=None), tails)
         names = [f"accounts {first:,} to {last - 1:,}" for first, last in parts]
         slices = [_slice(held, *part) for part in parts]
         found = run(work, shared, slices, engine=ready, progress=progress, names=names)

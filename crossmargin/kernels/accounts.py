@@ -344,6 +344,9 @@ def whole_accounts(
     worst = np.empty(weights.shape[2])
     for turn in range(begin, end):
         place = np.int64(accounts[turn]) * n_silos
+        if starts[place] == starts[place + n_silos]:
+            out[accounts[turn]] = 0.0
+            continue
         counts[:] = 0
         for number in range(len(blocks)):
             segment, base = blocks[number, SEGMENT], number * n_rows

@@ -46,12 +46,15 @@ class Store:
         Scenarios of each segment.
     largest : array [n_instruments]
         Largest absolute P&L of each instrument, USD.
+    made_of : object
+        What the P&L follows from, for who wants to know.
     """
 
     values: Any
     segments: tuple[int, ...]
     n_instruments: int
     largest: FloatArray
+    made_of: Any = None
 
 
 @frozen(eq=False)
