@@ -1,6 +1,7 @@
 """Everything that can be known to be wrong with a portfolio and a market before anything is margined.
 
-Call `check(portfolio, market)`: it raises all problems in one error. What one rule needs beyond is that rule's affair.
+Call `check(portfolio, market)`: it raises all problems in one error; `check_arguments` raises what is neither of the
+two. What one rule needs beyond is that rule's affair.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from datetime import date
 
 from attrs import evolve
 
-from crossmargin.errors import Problem, Problems
+from crossmargin.errors import Problem, Problems, check_kinds
 from crossmargin.market import Market
 from crossmargin.pnl import can_revalue, cash_flow_book
 from crossmargin.portfolio import Portfolio, problems_on
@@ -32,6 +33,14 @@ SHARE_SWAPS = (EquityTotalReturnSwap, EquityForward)
 # A note may mature a little after the last tenor of the curve it is priced from (new 30-year bonds do).
 _BEYOND_LAST_TENOR_YEARS = 1.0
 _SAME = 1e-9  # relative: two copies of one price agree to this
+
+
+def check_arguments(portfolio: object, market: object) -> None:
+    """Raise what is no portfolio and what is no market, both together: they are easily swapped."""
+    give = "Give a {}: the order is portfolio, market."
+    check_kinds(
+        portfolio=(portfolio, Portfolio, give.format("Portfolio")), market=(market, Market, give.format("Market"))
+    )
 
 
 def check(portfolio: Portfolio, market: Market, *, as_of: date | None = None) -> None:

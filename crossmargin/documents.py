@@ -21,7 +21,7 @@ from crossmargin.eligibility import Reason
 from crossmargin.errors import InputError, Problem, suggestion
 from crossmargin.parameters import Read, Source
 from crossmargin.records import Tables, fields_of, from_plain, needed, to_plain
-from crossmargin.results import Comparison, Report
+from crossmargin.results import Comparison, Report, Requirement
 
 SCHEMAS: Final[Mapping[str, type[Report | Comparison]]] = {kind.SCHEMA: kind for kind in (Report, Comparison)}
 TABLES: Final[Mapping[type, str]] = {Reason: "reasons", Read: "reads", Source: "sources"}
@@ -136,6 +136,28 @@ def data_frame(records: list[dict[str, Any]]) -> Any:
     return _frames("pandas", "to_frame").DataFrame.from_records(records)
 
 
+def records_of(report: Report) -> list[dict[str, Any]]:
+    """Return the requirements and credits of a report as flat records, with the fields of `RECORD`."""
+    return [
+        {
+            "regime": report.regime,
+            "status": report.status,
+            "as_of": report.as_of.isoformat(),
+            "level": each.level,
+            "owner": each.owner,
+            "firm": each.firm,
+            "account_class": each.account_class,
+            "pot": each.pot,
+            "pool": each.pool,
+            "rule": each.ruleset if isinstance(each, Requirement) else each.arrangement,
+            "kind": type(each).__name__.lower(),
+            "amount": each.line.amount,
+            "partial": each.line.partial,
+        }
+        for each in report.entries
+    ]
+
+
 def arrow_table(records: list[dict[str, Any]]) -> Any:
     """Return the records of reports as an Arrow table, with its columns even when there are none."""
     arrow = _frames("pyarrow", "Arrow stream")
@@ -185,7 +207,7 @@ def json_schema(*kinds: type[Documented]) -> dict[str, Any]:
 def _document_schema(kind: type[Documented], definitions: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a whole document: the record, its schema and the tables beside."""
     fields = fields_of(kind)
-    amounts = {"type": "object", "additionalProperties": {"type": "number"}}
+    amounts = {"type": "object", "additionalProperties": _schema(float | None, definitions)}  # None: not modelled
     texts = {"type": "object", "additionalProperties": {"type": "string"}}
     objects = {"type": "object", "additionalProperties": amounts}
     more: dict[str, Any] = {"schema": {"const": kind.SCHEMA}}

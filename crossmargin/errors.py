@@ -16,8 +16,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import takewhile
 
 from attrs import frozen
+
+MOST_LISTED = 10  # names in one sentence of a message
 
 
 class CrossMarginError(Exception):
@@ -121,15 +124,59 @@ def with_article(word: str) -> str:
     return f"a{'n' if word[:1].lower() in {'a', 'e', 'i', 'o'} else ''} {word}"
 
 
+def kind_given(value: object) -> str:
+    """Return what kind of thing an argument is, for an error message: "a Market", "None"."""
+    return "None" if value is None else with_article(type(value).__name__)
+
+
+def check_kinds(**given: tuple[object, type | tuple[type, ...], str]) -> None:
+    """Raise every argument, each with the kinds it may be of and what to do, that is of another kind.
+
+    Examples
+    --------
+    >>> check_kinds(path=(None, str, "Give the path of a file."), depth=(3, int, "Give 1, 2, ..."))
+    Traceback (most recent call last):
+    crossmargin.errors.InputError: 1 problem in the input:
+      - path: None was given. Give the path of a file.
+    """
+    problems = Problems()
+    for name, (value, kinds, fix) in given.items():
+        if not isinstance(value, kinds):
+            problems.add(f"{kind_given(value)} was given.", where=name, fix=fix)
+    problems.raise_if_any()
+
+
+def listed(names: Iterable[object], *, most: int = MOST_LISTED) -> str:
+    """Return names with commas between them: the first ones and how many more there are where they are many.
+
+    Examples
+    --------
+    >>> listed(["CME", "FICC"]), listed("abcdef", most=3)
+    ('CME, FICC', 'a, b, c and 3 more')
+    """
+    named = [str(name) for name in names]
+    more = f" and {len(named) - most:,} more" if len(named) > most else ""
+    return ", ".join(named[:most]) + more
+
+
 def suggestion(name: str, choices: Iterable[str]) -> str:
-    """Return "Did you mean 'x'?" for the closest choice, else the list of choices.
+    """Return "Did you mean 'x'?" for the closest choice, else the choices: of many, those that begin most like it.
 
     Examples
     --------
     >>> suggestion("tresury_note", ["treasury_note", "repo"])
     "Did you mean 'treasury_note'?"
     """
-    known = sorted(choices)
+    known = sorted(set(choices))
     small = {each.lower(): each for each in reversed(known)}  # of two that differ in case alone, the first
     close = get_close_matches(name, known, n=1) or [small[each] for each in get_close_matches(name.lower(), small, n=1)]
-    return f"Did you mean {close[0]!r}?" if close else f"Known: {', '.join(known)}."
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    if len(known) > MOST_LISTED:
+        known.sort(key=lambda each: -_alike(each.lower(), name.lower()))
+    return f"Known: {listed(known)}."
+
+
+def _alike(first: str, second: str) -> int:
+    """Return how many letters two words begin with alike."""
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False)))

@@ -15,12 +15,12 @@ from typing import Any
 
 from attrs import evolve
 
-from crossmargin.checking import check
+from crossmargin.checking import check, check_arguments
 from crossmargin.collateral.balance import CollateralReport
 from crossmargin.collateral.covering import balances
 from crossmargin.deposits import Asked, homes
 from crossmargin.eligibility import Decision
-from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, Problem, Problems, check_kinds, kind_given, suggestion
 from crossmargin.market import Market
 from crossmargin.methodology import Inputs
 from crossmargin.parameters import Rules
@@ -105,7 +105,7 @@ def collateral_report(
     market: Market,
     report: Report,
     *,
-    rules: Iterable[Rules] = (),
+    rules: Rules | Iterable[Rules] = (),
     instructed: Iterable[str] = (),
 ) -> CollateralReport:
     """Return required, posted, excess, deficit and locked for every pot, owner, firm and segregation class, USD.
@@ -144,10 +144,12 @@ def collateral_report(
     >>> found.levels, found.regime, found.totals()["lendable"]
     (('clearing', 'customer'), 'cross_margin', 0.0)
     """
+    check_arguments(portfolio, market)
+    check_kinds(report=(report, Report, "Give one report: what margin returned, or comparison['siloed']."))
     if report.as_of != market.as_of:
         what = f"the report is of {report.as_of}, the market of {market.as_of}."
         raise InputError([Problem(what, "collateral_report", "Margin the portfolio on this market first.")])
-    rules, asked = tuple(rules), (report.requirements, report.credits)
+    rules, asked = tuple(rules) if isinstance(rules, Iterable) else (rules,), (report.requirements, report.credits)
 
     def siloed() -> Asked:
         silos = margin(portfolio, market, SILOED, rules=rules)
@@ -160,10 +162,10 @@ def collateral_report(
 
 def named(regimes: Regime | str | Iterable[Regime | str]) -> tuple[Regime, ...]:
     """Return the regimes meant; raise what is no regime, one that stands twice, and when there is none."""
-    given: Iterable[Any] = (regimes,) if isinstance(regimes, Regime | str) else regimes
+    given: Iterable[Any] = regimes if isinstance(regimes, Iterable) and not isinstance(regimes, str) else (regimes,)
     found = tuple(regime_named(each) if isinstance(each, str) else each for each in given)
-    if strange := [repr(each) for each in found if not isinstance(each, Regime)]:
-        fix = "Give SILOED, a regime of your own, or a name such as 'siloed'."
+    if strange := [kind_given(each) for each in found if not isinstance(each, Regime)]:
+        fix = "Give SILOED, a regime of your own, or a name such as 'siloed'; several of them to compare."
         raise InputError([Problem(f"{', '.join(strange)} is no regime.", "regimes", fix)])
     if not found:
         raise InputError([Problem("no regime to compare.", "regimes", "Give one at least, SILOED for example.")])
@@ -196,15 +198,16 @@ def prepare(
     InputError
         Everything wrong with portfolio, market and regimes, in one error.
     """
+    check_arguments(portfolio, market)
     _refuse_unknown_programmes(portfolio, regimes, book)
-    decided = _decided(portfolio, market.as_of, regimes, book)
-    enrolled = enrolment(portfolio, (decision for taken in decided.values() for decision in taken))
+    told = decided(portfolio, market.as_of, regimes, book)
+    enrolled = enrolment(portfolio, (decision for taken in told.values() for decision in taken))
     directed = (account.arrangement for account in portfolio.accounts)
     joined = frozenset(directed if waived else enrolled.values())
     joint = {id for regime in regimes for id in one_pots(regime, joined, book)}
     asked = _rules_asked(portfolio, regimes) | {m for id in joint for m in book[id].at(market.as_of).models}
     drawn = _scenarios(portfolio, market, [book[id] for id in sorted(asked)], as_of=as_of)
-    return Run(_inputs(portfolio, market, drawn), book, decided)
+    return Run(_inputs(portfolio, market, drawn), book, told)
 
 
 def _refuse_unknown_programmes(portfolio: Portfolio, regimes: tuple[Regime, ...], book: Mapping[str, Rules]) -> None:
@@ -225,14 +228,14 @@ def _refuse_unknown_programmes(portfolio: Portfolio, regimes: tuple[Regime, ...]
     problems.raise_if_any()
 
 
-def _decided(
+def decided(
     portfolio: Portfolio, as_of: date, regimes: tuple[Regime, ...], book: Mapping[str, Rules]
 ) -> dict[str, tuple[Decision, ...]]:
     """Return whom each programme and each elective rule-set takes; today's programmes always decide."""
     programmes = dict.fromkeys([*PROGRAMMES, *(id for regime in regimes for id in regime.programmes)])
-    decided = {id: decisions(portfolio, as_of, book[id]) for id in programmes}
+    found = {id: decisions(portfolio, as_of, book[id]) for id in programmes}
     elective = {silo.ruleset: silo for regime in regimes for silo in regime.silos if silo.elected_by}
-    return decided | {id: elections(portfolio, as_of, silo, book[id]) for id, silo in elective.items()}
+    return found | {id: elections(portfolio, as_of, silo, book[id]) for id, silo in elective.items()}
 
 
 def _rules_asked(portfolio: Portfolio, regimes: Iterable[Regime]) -> set[str]:

@@ -111,7 +111,7 @@ class ParCurve:
         problems.raise_if_any(f"{count} problem{'' if count == 1 else 's'} in the par curve of {self.as_of}")
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class History:
     """Daily par yields: one row for each business day, oldest first.
 
@@ -148,6 +148,11 @@ class History:
             problems.extend(_table_problems(self.dates, self.tenors, self.par))
         raise_capped(problems, "the history")
 
+    def __repr__(self) -> str:
+        """Return how much there is, in one line."""
+        span = f"{self.dates[0]} to {self.dates[-1]}"
+        return f"<History: {len(self.dates):,} days, {span}; {self.tenors.size} tenors>"
+
     def row_at(self, as_of: date) -> int | None:
         """Return the number of the last row dated `as_of` or earlier, None when there is none."""
         position = bisect_right(self.dates, as_of)
@@ -182,7 +187,7 @@ class History:
         return History(dates, tenors, par, " + ".join(sources))
 
 
-@frozen(eq=False)
+@frozen(eq=False, repr=False)
 class Market:
     """Everything that revaluation and scenarios read, for one date.
 
@@ -254,6 +259,13 @@ class Market:
             what = f"a {type(self.simm).__name__} is no calibration."
             problems.add(what, where="simm", fix="Give crossmargin.simm.load_calibration(path).")
         problems.raise_if_any()
+
+    def __repr__(self) -> str:
+        """Return how much there is, in one line."""
+        tables = ("prices", "underlyings", "fixings", "projections", "credit")
+        held = [f"{len(getattr(self, name)):,} {name}" for name in tables if getattr(self, name)]
+        held += [name for name in ("real_curve", "price_history", "simm") if getattr(self, name) is not None]
+        return f"<Market: {'; '.join([str(self.as_of), repr(self.history).strip('<>'), *held])}>"
 
     @classmethod
     def from_history(

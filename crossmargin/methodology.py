@@ -44,15 +44,22 @@ Table = Sequence[Mapping[str, Any]]
 
 @frozen
 class Inputs:
-    """The book, the market, and `pnl[instrument, scenario]` of every scenario set that some rule asked for."""
+    """The book, the market, and `pnl[instrument, scenario]` of every scenario set that some rule asked for.
+
+    `part_of` are the inputs of a larger book on the same market and rules, whose prices and what is made once serve
+    this one too.
+    """
 
     portfolio: Portfolio
     market: Market
     pnl: Mapping[ScenarioSpec, PnL]
+    part_of: Inputs | None = field(default=None, repr=False, eq=False)
     _made: dict[Hashable, Any] = field(factory=dict, init=False, repr=False, eq=False)
 
     def once(self, key: Hashable, make: Callable[[], _Made]) -> _Made:
         """Return what `make` gives, made once for a key: what no pool changes need not be made for each of them."""
+        if self.part_of is not None:
+            return self.part_of.once(key, make)
         if key not in self._made:
             self._made[key] = make()
         made: _Made = self._made[key]
@@ -94,6 +101,8 @@ class Inputs:
     @cached_property
     def prices(self) -> Mapping[Product, float]:
         """Today's price of every share and listed option held, USD per unit: observed, or else the model's."""
+        if self.part_of is not None:
+            return self.part_of.prices
         return today_prices(self.portfolio.products, self.market)
 
     def lacks(self, position: Position) -> str:

@@ -65,7 +65,8 @@ class DatedValue:
 class Parameter:
     """One parameter of a rule through time.
 
-    `neutral` is the value with which the floor or add-on that hangs on it vanishes; None where none does.
+    `neutral` is the value with which the floor or add-on that hangs on it vanishes; None where none does. `range` holds
+    the least and the greatest number that a value may have.
     """
 
     name: str
@@ -73,6 +74,12 @@ class Parameter:
     about: str
     values: tuple[DatedValue, ...]
     neutral: Any = None
+    range: tuple[float, float] | None = None
+
+    def bounds(self) -> tuple[float, float]:
+        """Return its `range`; where none is stated, no number below 0 unless a value of its own has one."""
+        numbers = [number for dated in self.values for number in _numbers(dated.value)]
+        return self.range or (-math.inf if min([0.0, *numbers]) < 0.0 else 0.0, math.inf)
 
 
 @frozen
@@ -232,7 +239,8 @@ class Rules:
         Raises
         ------
         InputError
-            No reason, which every report of the study shows; a value of another kind than the rule's own.
+            No reason, which every report of the study shows; a value of another kind than the rule's own, or beyond the
+            bounds of its parameter.
         ParameterMissing
             The rule has no such parameter.
         """
@@ -265,11 +273,13 @@ class Rules:
         return grades.count("assumed") / len(grades) if grades else 0.0
 
     def _misfits(self, name: str, value: Any) -> list[Problem]:
-        """Return what keeps a value from standing in for the rule's own: it must be of the same kind."""
-        wanted, got = _kind(self._parameter(name).values[-1].value), _kind(freeze(value))
-        if wanted == got:
-            return []
-        return [Problem(f"{value!r} is {got}, the rule has {wanted}.", f"{self.id}, overlay of {name!r}")]
+        """Return what keeps a value from standing in for the rule's own: kind and bounds must be the same."""
+        parameter, where = self._parameter(name), f"{self.id}, overlay of {name!r}"
+        wanted, got = _kind(parameter.values[-1].value), _kind(freeze(value))
+        if wanted != got:
+            return [Problem(f"{value!r} is {got}, the rule has {wanted}.", where)]
+        beyond = _beyond(parameter, value)
+        return [Problem(f"{beyond[0]!r} is out of range.", where, _range_text(parameter))] if beyond else []
 
     def _parameter(self, name: str) -> Parameter:
         if name not in self.parameters:
@@ -317,7 +327,7 @@ def _rules(data: dict[str, Any]) -> Rules:
 
 def _parameter(name: str, data: dict[str, Any]) -> Parameter:
     values = tuple(DatedValue(**_dates(value)) for value in data["values"])
-    return Parameter(name, data["unit"], data["about"], values, data.get("neutral"))
+    return Parameter(name, data["unit"], data["about"], values, data.get("neutral"), data.get("range"))
 
 
 def _conditions(data: dict[str, Any], sources: Mapping[str, Source]) -> tuple[Condition, ...]:
@@ -390,12 +400,17 @@ def _parameter_faults(parameter: Parameter, sources: Mapping[str, Source]) -> It
     name, values, neutral = parameter.name, parameter.values, parameter.neutral
     if not values:
         yield name, "has no value"
+    if parameter.range is not None and not _is_range(parameter.range):
+        yield name, f"range is {parameter.range!r}: write the least and the greatest number, [0.0, 1.0]"
+        return
     for value in values:
         yield from _span_faults(name, value)
         if value.source not in sources:
             yield name, f"unknown source {value.source!r}. {suggestion(value.source, sources)}"
         if neutral is not None and _kind(neutral) != _kind(value.value):
             yield name, f"neutral is {_kind(neutral)}, the value is {_kind(value.value)}"
+    for beyond in _beyond(parameter, [*(value.value for value in values), neutral]):
+        yield name, f"{beyond!r} is out of range. {_range_text(parameter)}"
     for earlier, later in pairwise(values):
         if earlier.end != later.start:
             yield name, f"gap or overlap between {earlier.end} and {later.start}"
@@ -409,6 +424,32 @@ def _span_faults(name: str, item: DatedValue | Condition) -> Iterator[tuple[str,
         yield name, f"{dates} are no dates: write 2026-06-30 without quotes"
     elif dates != sorted(set(dates)):
         yield name, f"ends on {item.end}, not after it begins on {item.start}"
+
+
+def _numbers(value: Any) -> list[float]:
+    """Return the numbers of a value or a list; those of a table mean something else in every column."""
+    if isinstance(value, tuple | list):
+        return [number for each in value for number in _numbers(each)]
+    return [value] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
+def _is_range(given: Any) -> bool:
+    numbers = _numbers(given)
+    return isinstance(given, tuple) and len(given) == len(numbers) == 2 and numbers[0] < numbers[1]
+
+
+def _beyond(parameter: Parameter, value: Any) -> list[float]:
+    """Return the numbers of a value that are beyond the bounds of its parameter, or not finite."""
+    low, high = parameter.bounds()
+    return [number for number in _numbers(value) if not (low <= number <= high and math.isfinite(number))]
+
+
+def _range_text(parameter: Parameter) -> str:
+    low, high = parameter.bounds()
+    unit = "" if parameter.unit in ("1", "table") else f" ({parameter.unit})"
+    if not math.isfinite(low):
+        return "Give a finite number."
+    return f"Give {low:g} or more{unit}." if high == math.inf else f"Give {low:g} to {high:g}{unit}."
 
 
 def _kind(value: Any) -> str:

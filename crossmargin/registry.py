@@ -33,8 +33,8 @@ def rules(id: str) -> Rules:
     InputError
         No rule has this id.
     """
-    if id not in _shipped():
-        raise InputError([Problem(f"unknown rule {id!r}.", "rules", suggestion(id, _shipped()))])
+    if str(id) not in _shipped():
+        raise InputError([Problem(f"unknown rule {id!r}.", "rules", suggestion(str(id), _shipped()))])
     return load_rules(_shipped()[id])
 
 
@@ -48,8 +48,8 @@ def rulebook(overlaid: Rules | Iterable[Rules] = ()) -> dict[str, Rules]:
     """
     book, problems = {id: rules(id) for id in _shipped()}, Problems()
     given: dict[str, Rules] = {}
-    each: Iterable[Any] = (overlaid,) if isinstance(overlaid, Rules | str) else overlaid
-    for rule in each:
+    told: Any = overlaid
+    for rule in told if isinstance(told, Iterable) and not isinstance(told, str) else (told,):
         if not isinstance(rule, Rules):
             problems.add(f"{rule!r} is no rule.", where="rules", fix="Give rules(id).with_values(...).")
         elif rule.id in given:

@@ -78,9 +78,11 @@ class Line:
 
     def walk(self) -> Iterator[Line]:
         """Yield this line and everything below it, top down."""
-        yield self
-        for part in self.parts:
-            yield from part.walk()
+        left = [self]
+        while left:
+            line = left.pop()
+            yield line
+            left += line.parts[::-1]
 
     def all_reads(self) -> tuple[Read, ...]:
         """Return every distinct parameter read at or below this line, and for what is shown beside."""
@@ -225,10 +227,10 @@ LEVELS = ("clearing", "customer")
 
 def _refuse_unknown_level(level: str) -> None:
     if level not in LEVELS:
-        raise InputError([Problem(f"unknown level {level!r}.", "level", suggestion(level, LEVELS))])
+        raise InputError([Problem(f"unknown level {level!r}.", "level", suggestion(str(level), LEVELS))])
 
 
-@frozen
+@frozen(repr=False)
 class Report:
     """The margin of a portfolio under one regime. Levels never add: totals are per level.
 
@@ -245,6 +247,13 @@ class Report:
     decisions: tuple[Decision, ...] = field(default=(), converter=Decisions)
     notes: tuple[str, ...] = ()
     owners: dict[str, str] = field(factory=dict)
+
+    def __repr__(self) -> str:
+        """Return what it asks for, in one line; `print` and `explain` show the rest."""
+        from crossmargin.tables import money
+
+        told = ", ".join(f"{level} {money(_known_total(self, level))}" for level in self.levels)
+        return f"<Report: {self.regime} ({self.status}), {self.as_of}; USD {told}; {len(self.entries):,} entries>"
 
     def gross(self, level: str = "clearing") -> float:
         """Return the requirements of one level before credit, USD."""
@@ -329,7 +338,8 @@ class Report:
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return one flat record per requirement and credit."""
-        return [_record(self, entry) for entry in self.entries]
+        found: list[dict[str, Any]] = _documents().records_of(self)
+        return found
 
     def to_frame(self) -> Any:
         """Return the records as a pandas DataFrame (extra `frames`)."""
@@ -366,12 +376,17 @@ class Report:
         return report_html(self)
 
 
-@frozen
+@frozen(repr=False)
 class Comparison:
     """Reports of one portfolio under several regimes, the first one being what the others are measured against."""
 
     SCHEMA: ClassVar[str] = "crossmargin/comparison/1"
-    reports: tuple[Report, ...]
+    reports: tuple[Report, ...] = field(converter=as_tuple)
+
+    def __repr__(self) -> str:
+        """Return what was compared, in one line."""
+        names = ", ".join(f"{report.regime} ({report.status})" for report in self.reports)
+        return f"<Comparison: {names or 'nothing'}{''.join(f', {each.as_of}' for each in self.reports[:1])}>"
 
     def __getitem__(self, regime: Any) -> Report:
         """Return the report of a regime, by name or the `Regime` itself."""
@@ -385,18 +400,22 @@ class Comparison:
     def _ipython_key_completions_(self) -> list[str]:
         return [report.regime for report in self.reports]
 
-    def totals(self, level: str = "clearing") -> dict[str, float]:
-        """Return the total of each regime, USD."""
-        return {report.regime: report.total(level) for report in self.reports}
+    def totals(self, level: str = "clearing") -> dict[str, float | None]:
+        """Return the total of each regime, USD; None where nothing that it asks for is modelled."""
+        return {report.regime: _known_total(report, level) for report in self.reports}
 
-    def benefit(self, regime: str, level: str = "clearing") -> float:
-        """Return the first regime's total minus this regime's, USD; negative when the regime asks for more."""
-        return self.reports[0].total(level) - self[regime].total(level)
+    def benefit(self, regime: str, level: str = "clearing") -> float | None:
+        """Return the first regime's total minus this regime's, USD; negative when the regime asks for more.
 
-    def benefit_share(self, regime: str, level: str = "clearing") -> float:
-        """Return the benefit as a share of the first regime's total (0 when that is 0)."""
-        base = self.reports[0].total(level)
-        return self.benefit(regime, level) / base if base else 0.0
+        None where nothing of one of the two is modelled.
+        """
+        other, base = (_known_total(each, level) for each in (self[regime], self.reports[0]))
+        return None if base is None or other is None else base - other
+
+    def benefit_share(self, regime: str, level: str = "clearing") -> float | None:
+        """Return the benefit as a share of the first regime's total (0 when that is 0), None where there is none."""
+        benefit, base = self.benefit(regime, level), self.reports[0].total(level)
+        return None if benefit is None else benefit / base if base else 0.0
 
     def bridge(self, regime: str, level: str = "clearing") -> Line:
         """Return what changes between the first regime's total and this one's, before credit and in credit, USD.
@@ -448,6 +467,13 @@ class Comparison:
         return comparison_html(self)
 
 
+def _known_total(report: Report, level: str) -> float | None:
+    """Return the total of a level, None where nothing of it is modelled, as `report.line(level)` has it."""
+    owed = report.total(level)
+    amounts = [entry.line.amount for entry in report.entries if entry.level == level]
+    return None if amounts and all(amount is None for amount in amounts) else owed
+
+
 def _pot_line(pot: str, entries: list[Requirement | Credit]) -> Line:
     return total(pot, [total(pool, [entry.line for entry in held]) for pool, held in _grouped(entries, "pool")])
 
@@ -465,25 +491,6 @@ def _resting(line: Line) -> float:
     if line.how == "sum":
         return math.fsum(_resting(part) for part in line.parts)
     return line.value if any(_resting(part) for part in line.parts) else 0.0
-
-
-def _record(report: Report, entry: Requirement | Credit) -> dict[str, Any]:
-    rule = entry.ruleset if isinstance(entry, Requirement) else entry.arrangement
-    return {
-        "regime": report.regime,
-        "status": report.status,
-        "as_of": report.as_of.isoformat(),
-        "level": entry.level,
-        "owner": entry.owner,
-        "firm": entry.firm,
-        "account_class": entry.account_class,
-        "pot": entry.pot,
-        "pool": entry.pool,
-        "rule": rule,
-        "kind": type(entry).__name__.lower(),
-        "amount": entry.line.amount,
-        "partial": entry.line.partial,
-    }
 
 
 def _documents() -> Any:

@@ -54,6 +54,8 @@ from crossmargin.products import (
 from crossmargin.swap_market import CreditSpreads
 from crossmargin.underlyings import Underlying
 
+__all__ = ["EXPIRY", "SECURITIES", "SETTLES", "basis_trade", "equity_options", "group", "swap_book"]
+
 SETTLES = date(2026, 7, 1)  # trades of the sample date settle on the next business day
 
 SECURITIES = (
@@ -72,6 +74,10 @@ SECURITIES = (
 )
 _BY_CUSIP = {security.cusip: security for security in SECURITIES}
 _CUSTOMER_PAPERS = frozenset(Agreement) - {Agreement.PORTFOLIO_MARGIN}
+
+
+def __dir__() -> list[str]:
+    return __all__
 
 
 def basis_trade() -> tuple[Portfolio, Market]:

@@ -12,6 +12,7 @@ from html import escape
 from attrs import evolve, field, frozen
 
 from crossmargin.eligibility import Decision
+from crossmargin.errors import InputError, Problem
 from crossmargin.markup import folded, fragment, linked, mark, table
 from crossmargin.parameters import Read
 from crossmargin.records import as_tuple
@@ -75,7 +76,10 @@ def report_html(report: Report) -> str:
 
 
 def tree(line: Line, depth: int) -> str:
-    """Return a line and what it is made of, indented, down to `depth`."""
+    """Return a line and what it is made of, indented, down to `depth`; raise `InputError` for what is no depth."""
+    levels: object = depth
+    if not isinstance(levels, int) or levels < 0:
+        raise InputError([Problem(f"{depth!r} is no number of levels.", "depth", "Give 0, 1, 2, ...")])
     rows = list(_tree_rows(line, depth, 0))
     width = max(len(name) for name, _, _ in rows)
     return "\n".join(f"{name:<{width}}  {amount:>18}  {how}".rstrip() for name, amount, how in rows)
@@ -103,6 +107,8 @@ def money(amount: float | None) -> str:
 
 
 def _comparison_sections(comparison: Comparison) -> list[Section]:
+    if not comparison.reports:
+        return [Section("No regime was compared", (), (("nothing to show",),), figures=None)]
     levels = dict.fromkeys(level for report in comparison.reports for level in report.levels)
     last = comparison.reports[-1]
     sections = [_figures(comparison, level) for level in levels]

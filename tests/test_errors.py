@@ -15,6 +15,7 @@ from crossmargin.errors import (
     Problem,
     Problems,
     RuleError,
+    check_kinds,
     suggestion,
 )
 
@@ -64,6 +65,16 @@ def test_collecting_goes_on_after_bad_input_and_stops_at_anything_else():
     with pytest.raises(NumericalError), problems.collecting():
         raise NumericalError
     assert len(problems) == 2
+
+
+def test_arguments_of_a_wrong_kind_are_told_together():
+    check_kinds(one=(1, int, ""), other=(None, (str, type(None)), ""))
+    with pytest.raises(InputError) as caught:
+        check_kinds(one=("1", int, "Give 1."), other=(None, str, "Give a name."), fine=(1, int, ""))
+    assert [str(each) for each in caught.value.problems] == [
+        "one: a str was given. Give 1.",
+        "other: None was given. Give a name.",
+    ]
 
 
 def test_problems_of_another_check_are_added():

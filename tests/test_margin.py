@@ -10,8 +10,10 @@ import pytest
 from attrs import evolve
 
 from crossmargin.accounts import Account, AccountClass, Agreement, Customer
+from crossmargin.analysis.allocation import best_allocation
+from crossmargin.analysis.what_if import what_if
 from crossmargin.errors import InputError, NotInForce
-from crossmargin.margin import compare, margin
+from crossmargin.margin import collateral_report, compare, margin
 from crossmargin.market import History, Market, ParCurve
 from crossmargin.portfolio import Position
 from crossmargin.products import (
@@ -26,7 +28,7 @@ from crossmargin.products import (
 )
 from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, REGIMES, SILOED, with_rulesets
 from crossmargin.registry import rules
-from crossmargin.results import Report
+from crossmargin.results import Comparison, Report
 from crossmargin.underlyings import Underlying
 from tests.properties.strategies import (
     ACCOUNTS,
@@ -103,6 +105,47 @@ def test_absurd_sizes_give_finite_figures(quantity):
     report = margin(book(Position("p", "ALPHA-GOV", NOTE_7, quantity)), market(), HARMONIZED)
     assert np.isfinite(report.total())
     assert report.total() >= 0.0
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        margin,
+        compare,
+        what_if,
+        lambda *given: best_allocation(*given, "a"),
+        lambda *given: collateral_report(*given, asked()),
+    ],
+    ids=["margin", "compare", "what_if", "best_allocation", "collateral_report"],
+)
+def test_a_portfolio_and_a_market_in_the_wrong_order_are_both_told(call):
+    with pytest.raises(InputError) as caught:
+        call(market(), book())
+    assert [problem.where for problem in caught.value.problems] == ["portfolio", "market"]
+    for wrong in (None, book().positions, (book(), market())):
+        with pytest.raises(InputError, match="Give a Portfolio: the order is portfolio, market"):
+            call(wrong, market())
+
+
+def asked():
+    return margin(book(), market())
+
+
+@pytest.mark.parametrize("wrong", [None, SILOED, Comparison(())])
+def test_collateral_is_told_of_one_report(wrong):
+    with pytest.raises(InputError, match="Give one report"):
+        collateral_report(book(), market(), wrong)
+    with pytest.raises(InputError, match="None is no rule"):
+        collateral_report(book(), market(), asked(), rules=None)
+    study = rules("cme_collateral").with_values(call_rounding=1, because="test")
+    one, several = (collateral_report(book(), market(), asked(), rules=each) for each in (study, [study]))
+    assert one == several
+
+
+@pytest.mark.parametrize("depth", ["3", None, -1, 2.5])
+def test_what_is_no_depth_is_refused(depth):
+    with pytest.raises(InputError, match="is no number of levels"):
+        asked().explain(depth)
 
 
 def test_no_regime_is_refused():

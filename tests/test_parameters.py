@@ -320,6 +320,40 @@ def test_an_overlay_without_a_reason_is_refused_with_all_else(load):
         assert "the rule has a number" in str(caught.value)
 
 
+@pytest.mark.parametrize("value", [-0.1, 1.1, -5, 1e9])
+def test_an_overlay_beyond_the_range_is_refused(load, value):
+    ranged = load(HEADER + VALUES.replace('unit = "1"', 'unit = "1"\nrange = [0.0, 1.0]'))
+    with pytest.raises(InputError, match=r"is out of range. Give 0 to 1\."):
+        ranged.with_values(rate=value, because="study")
+    for end in (0.0, 1.0, 1):
+        assert ranged.with_values(rate=end, because="study").at(date(2026, 6, 30)).rate == end
+
+
+def test_without_a_range_only_what_the_rule_itself_has_may_be_negative(load):
+    toy = load(HEADER + VALUES.replace('unit = "1"', 'unit = "day"'))
+    with pytest.raises(InputError, match=r"-5\.0 is out of range. Give 0 or more \(day\)"):
+        toy.with_values(rate=-5.0, because="study")
+    assert toy.with_values(rate=700.0, because="study")
+    moves = load(HEADER + VALUES.replace("value = 0.5", "value = [-0.5, 1.0]").replace("value = 0.6", "value = [0.6]"))
+    assert moves.with_values(rate=[-3.0, 7.0], because="study")
+    with pytest.raises(InputError, match=r"nan is out of range\. Give a finite number"):
+        moves.with_values(rate=[-3.0, float("nan")], because="study")
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ("range = 1", "write the least and the greatest"),
+        ("range = [1.0, 0.0]", "write the least and the greatest"),
+        ("range = [0.0, 0.55]", "0.6 is out of range"),
+        ("range = [0.1, 1.0]\nneutral = 0.0", "0.0 is out of range"),
+    ],
+)
+def test_a_file_fits_its_own_ranges(load, given, says):
+    with pytest.raises(InputError, match=says):
+        load(HEADER + VALUES.replace('unit = "1"', f'unit = "1"\n{given}'))
+
+
 def test_a_neutral_value_makes_a_rule_plain_and_must_be_of_its_kind(load):
     about = 'about = "A rate."'
     toy = load(HEADER + VALUES.replace(about, f"{about}\nneutral = 0.0"))

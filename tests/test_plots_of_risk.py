@@ -48,6 +48,19 @@ def drawn(figure):
     return figure
 
 
+@pytest.mark.parametrize("wrong", [None, [], Report("siloed", "", "in_force", DAY)])
+def test_what_cannot_be_drawn_is_refused(wrong):
+    for draw in (plots.regimes, plots.waterfall, plots.pots, plots.frontier, plots.margin_history):
+        with pytest.raises(InputError, match=r"was given\. Give what "):
+            draw(wrong)
+    with pytest.raises(InputError) as caught:
+        plots.heat_map(wrong, None)
+    assert [problem.where for problem in caught.value.problems] == ["pnl", "positions"]
+    with pytest.raises(InputError) as caught:
+        plots.key_rates(wrong, wrong)
+    assert [problem.where for problem in caught.value.problems] == ["found", "held"]
+
+
 # --------------------------------------------------------------------------------------------------- distributions
 
 

@@ -265,6 +265,21 @@ def test_benefit_is_measured_against_the_first():
     assert dearer.benefit("siloed") == -32.0
 
 
+def test_a_level_of_which_nothing_is_modelled_has_no_total():
+    unknown = tuple(evolve(each, line=not_modelled("margin", "no rule")) for each in SILOED.requirements)
+    blank, part = evolve(SILOED, requirements=unknown), evolve(SILOED, requirements=(*SILOED.requirements, unknown[0]))
+    for reports in ((blank, REPORT), (REPORT, evolve(blank, regime="blank"))):
+        found = Comparison(reports)
+        told = json.loads(found.to_json())
+        assert told["totals"] == found.totals() == {each.regime: each.line().amount for each in reports}
+        assert None in found.totals().values()
+        assert found.benefit(reports[1].regime) is found.benefit_share(reports[1].regime) is None
+        assert told["benefits"] == {reports[1].regime: {"usd": None, "share": None}}
+        assert Comparison.from_json(found.to_json()) == found
+    assert Comparison((part,)).totals() == {"siloed": 210.0}, "what is modelled in part has a partial total"
+    assert Comparison((evolve(blank, requirements=()),)).totals() == {"siloed": 0.0}, "nothing asked is nothing owed"
+
+
 def test_a_share_of_nothing_is_nothing():
     empty = Report("siloed", "t", "in_force", AS_OF)
     assert Comparison((empty, REPORT)).benefit_share("cross_margin") == 0.0

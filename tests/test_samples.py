@@ -11,6 +11,7 @@ from crossmargin.products import PRODUCT_KINDS
 from crossmargin.products.calendars import is_business_day, next_business_day
 from crossmargin.products.lifetime import expiry_of
 from crossmargin.regimes import PORTFOLIO_MARGIN, SILOED, STRATEGY_MARGIN
+from crossmargin.results import Comparison
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +22,22 @@ def basis():
 @pytest.fixture(scope="module")
 def comparison(basis):
     return compare(*basis)
+
+
+def test_what_is_offered_are_the_books():
+    assert {"basis_trade", "equity_options", "group", "swap_book"} <= set(dir(samples)) == set(samples.__all__)
+    assert not {"Any", "evolve", "Stock"} & set(dir(samples))
+
+
+def test_a_line_tells_what_is_held_and_owed(basis, comparison):
+    for each in (comparison, *comparison.reports, basis[1], basis[1].history, Comparison(())):
+        assert "\n" not in repr(each)
+        assert len(repr(each)) < 200
+    told = repr(comparison["harmonized"])
+    assert "harmonized (proposed)" in told
+    assert f"{comparison['harmonized'].total():,.2f}" in told
+    assert str(comparison) != repr(comparison)
+    assert str(Comparison(()))
 
 
 def test_it_is_made_anew_and_equal_each_time(basis):

@@ -18,6 +18,7 @@ from crossmargin.accounts import Account
 from crossmargin.analysis.two_pot_book import IntArray, TwoPotBook
 from crossmargin.analysis.two_pot_search import CENT, ENUMERATED, Found, box_size, improved, search
 from crossmargin.analysis.unit_arrays import NoArrays, Unit, two_pot_book
+from crossmargin.checking import check_arguments
 from crossmargin.errors import InputError, NumericalError, Problem, Problems, suggestion
 from crossmargin.margin import margin
 from crossmargin.market import Market
@@ -175,6 +176,7 @@ def best_allocation(
     >>> found.moves, found.saving
     ((), 0.0)
     """
+    check_arguments(portfolio, market)
     book = rulebook(rules)
     inside, outside = _accounts(portfolio, account, base, regime=regime, book=book)
     unit = _Search(_unit_of(portfolio, inside), market, inside, tuple(outside), regime, book)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from fractions import Fraction
 from math import fsum, isfinite, nan
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from attrs import evolve, frozen
@@ -27,7 +27,7 @@ from crossmargin.analysis.backtest import (
     traffic_light,
 )
 from crossmargin.analysis.margin_series import Gap, MarketHistory
-from crossmargin.errors import CrossMarginError, InputError, NotInForce, Problem, Problems
+from crossmargin.errors import CrossMarginError, InputError, NotInForce, Problem, Problems, check_kinds
 from crossmargin.margin import compare
 from crossmargin.market import Market
 from crossmargin.parameters import Rules
@@ -37,9 +37,11 @@ from crossmargin.regimes import Regime
 from crossmargin.registry import rulebook
 from crossmargin.results import Report
 from crossmargin.spot_scenarios import has_history
-from crossmargin.underlyings import securities_held
+from crossmargin.underlyings import Underlying, securities_held
 
-PastBook: TypeAlias = Portfolio | Callable[[Market], Portfolio]
+Held: TypeAlias = Portfolio | tuple[Portfolio, Mapping[str, Underlying]]
+"""What is held on a day, with what its options are priced from that day, by symbol, where it holds any."""
+PastBook: TypeAlias = Portfolio | Callable[[Market], Held]
 """What is held: the same on all days, or told from the market of each."""
 
 
@@ -79,8 +81,9 @@ def coverage(
 
     Parameters
     ----------
-    book : Portfolio, or callable from Market to Portfolio
-        What is held: the same on all days, or told from the market of each.
+    book : Portfolio, or callable from Market to Portfolio or to (Portfolio, underlyings)
+        What is held: the same on all days, or told from the market of each. The underlyings of options, as in `Market`,
+        are those of the day too: `(portfolio, {"SPX": Underlying("SPX", 0.2, market.prices["SPX"])})`.
     history : MarketHistory
         No day sees a later one.
     days : iterable of date
@@ -105,6 +108,7 @@ def coverage(
     cover one another. Tests take days whose changes do not overlap: the first, and then each that is `horizon_days`
     rows or more after the last taken; procyclicality is that of the same days, from one to the next.
     """
+    check_history(history)
     _check_coverage(confidence, horizon_days)
     chosen, known_rules = tuple(regimes), rulebook(rules).values()
     overlaid = tuple(each if calibration is None else held_at(each, calibration) for each in known_rules)
@@ -142,8 +146,7 @@ def _on_day(
     rules: tuple[Rules, ...],
     horizon_days: int | None,
 ) -> Observed:
-    market = history.market(day)
-    portfolio = book if isinstance(book, Portfolio) else book(market)
+    portfolio, market = held_on(book, history.market(day))
     compared = compare(portfolio, market, regimes, rules=rules)
     horizon = horizon_days or max((horizons_read(each, portfolio)[-1] for each in compared.reports), default=1)
     gained, left_out = gains(portfolio.positions, market, history, horizon)
@@ -158,6 +161,28 @@ def _on_day(
     came = {unit: fsum(gained.get(id, 0.0) for id in ids) for unit, ids in held.items()}
     row = history.yields.row_at(day)
     return Observed(-1 if row is None else row, horizon, asked=totals, gained=came, left_out=left_out)
+
+
+def held_on(book: PastBook, market: Market) -> tuple[Portfolio, Market]:
+    """Return what a book holds on the day of a market, and that market with the underlyings that the book brings.
+
+    Raises
+    ------
+    InputError
+        The book told something else.
+    """
+    told: Any = book(market) if callable(book) else book
+    portfolio, underlyings = told if isinstance(told, tuple) and len(told) == 2 else (told, {})
+    check_kinds(
+        book=(portfolio, Portfolio, "Give a Portfolio, or a function of the market that returns one."),
+        underlyings=(underlyings, Mapping, "Return (portfolio, {symbol: Underlying(...)})."),
+    )
+    return portfolio, evolve(market, underlyings={**market.underlyings, **underlyings}) if underlyings else market
+
+
+def check_history(history: object) -> None:
+    """Raise what is no history of markets; a history of yields alone is a part of one."""
+    check_kinds(history=(history, MarketHistory, "Give MarketHistory(yields, prices)."))
 
 
 def known_sum(amounts: Iterable[float | None]) -> float:

@@ -249,7 +249,7 @@ def sampling(
     block = block_days or max((spec.horizon_days for spec in inputs.pnl), default=1)
     draws = Draws(inputs, resamples, block, seed)
     totals, simulated = _totals(compared, level, draws, book)
-    figures = compared.totals(level)
+    figures = {report.regime: report.total(level) for report in compared.reports}
     gaps = [
         RegimeGap(
             one,

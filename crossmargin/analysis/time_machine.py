@@ -21,9 +21,11 @@ from attrs import evolve, field, frozen
 
 from crossmargin.analysis.coverage import (
     PastBook,
+    check_history,
     check_whole,
     gains,
     held_at,
+    held_on,
     horizons_read,
     known_sum,
 )
@@ -64,8 +66,8 @@ def time_machine(
 
     Parameters
     ----------
-    book : Portfolio, or callable from Market to Portfolio
-        What is held: the same on all days, or told from the market of each.
+    book : Portfolio, or callable from Market to Portfolio or to (Portfolio, underlyings)
+        What is held, as in `coverage`: a book of options brings what they are priced from that day.
     history : MarketHistory
         Cut off behind each day before anything looks at it.
     days : iterable of date
@@ -133,6 +135,7 @@ def time_machine_of(
     executor: Executor | None = None,
 ) -> dict[str, Replay]:
     """Return `time_machine` by name of book; books share nothing but the work, and no figure hangs on the others."""
+    check_history(history)
     chosen, periods, wanted = tuple(regimes), tuple(stress_periods), sorted(set(days))
     _check(chosen, periods, horizon_days)
     held = tuple(each if calibration is None else held_at(each, calibration) for each in rulebook(rules).values())
@@ -203,13 +206,15 @@ class _Study:
         except CrossMarginError as error:
             return dict.fromkeys(self.books, str(error))
         answers: dict[str, _Found | str] = {}
-        held: dict[str, Portfolio] = {}
+        groups: dict[int, tuple[Market, dict[str, Portfolio]]] = {}  # books that bring underlyings have their own
         for name, book in self.books.items():
             try:
-                held[name] = book if isinstance(book, Portfolio) else book(market)
+                portfolio, seen = held_on(book, market)
+                groups.setdefault(id(seen), (seen, {}))[1][name] = portfolio
             except CrossMarginError as error:
                 answers[name] = str(error)
-        answers |= self._answers(held, partial(compare, market=market, regimes=self.regimes, rules=rules), market)
+        for seen, held in groups.values():
+            answers |= self._answers(held, partial(compare, market=seen, regimes=self.regimes, rules=rules), seen)
         return answers
 
     def _answers(self, held: Mapping[str, Portfolio], ask: _Ask, market: Market) -> dict[str, _Found | str]:

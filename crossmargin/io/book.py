@@ -24,6 +24,7 @@ from crossmargin.io.book_crif import CrifFiles
 from crossmargin.io.book_fields import Columns
 from crossmargin.io.book_files import Draft, read_draft
 from crossmargin.io.entries import Entry, Field, read_fields, refuse_unknown
+from crossmargin.io.paths import as_path
 from crossmargin.portfolio import Portfolio, Position
 from crossmargin.posted import CARRYING_FIRM, Asset, Cash, OtherAsset, Posted, passing_on
 from crossmargin.products import (
@@ -87,7 +88,7 @@ def load_book(path: str | PathLike[str], *, check: Check | None = None) -> Book:
     >>> len(book.portfolio.positions), book.portfolio == portfolio
     (25, True)
     """
-    file, problems = Path(path), Problems()
+    file, problems = as_path(path), Problems()
     draft = read_draft(file, problems)
     securities = _securities(draft)
     firms = _records(draft, "firms", fields.FIRM, Firm)

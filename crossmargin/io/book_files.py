@@ -16,6 +16,7 @@ from crossmargin.errors import InputError, Problem, Problems, suggestion
 from crossmargin.io import book_fields as fields
 from crossmargin.io.book_fields import Columns
 from crossmargin.io.entries import Entry, filled
+from crossmargin.io.own_reports import refuse_own_report
 from crossmargin.io.tables import Table, table_of
 
 Draft: TypeAlias = Mapping[str, list[Entry]]
@@ -34,6 +35,7 @@ def read_draft(file: Path, problems: Problems) -> Draft:
 
 
 def _document(file: Path) -> dict[str, Any]:
+    refuse_own_report(file)
     parsers: Mapping[str, Callable[[str], Any]] = {".toml": tomllib.loads, ".json": json.loads}
     if file.suffix.lower() not in parsers:
         fix = "Name the .toml or .json file of the book; a CSV of positions is named inside it."
@@ -79,6 +81,7 @@ def _entries(section: Any, name: str, file: Path, problems: Problems) -> Iterato
 
 
 def _csv_entries(file: Path, columns: Columns, problems: Problems) -> Iterator[Entry]:
+    refuse_own_report(file)
     content = _text_of(file, "Write its path from the folder of the book.")
     if not content.strip("\r\n\t ,"):
         raise InputError([Problem("is empty.", str(file), f"Give a header: {','.join(columns.names)}.")])

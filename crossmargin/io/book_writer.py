@@ -17,12 +17,13 @@ from typing import Any, TypeAlias
 
 from attrs import fields_dict
 
-from crossmargin.errors import InputError, Problem
+from crossmargin.errors import InputError, Problem, check_kinds
 from crossmargin.io import book_fields as fields
 from crossmargin.io.book import NO_BASKET, load_book
 from crossmargin.io.book_crif import write_portfolio
 from crossmargin.io.book_fields import Columns
 from crossmargin.io.book_swaps import words
+from crossmargin.io.paths import as_path
 from crossmargin.portfolio import Portfolio, Position
 from crossmargin.posted import Asset, Cash, OtherAsset, Posted
 from crossmargin.products import (
@@ -56,7 +57,8 @@ def write_book(portfolio: Portfolio, directory: str | PathLike[str]) -> Path:
         The files would not give back the portfolio: an id with a line break or with blanks at its ends, two
         securities of one CUSIP; a portfolio of sensitivities with rows for the schedule.
     """
-    folder = Path(directory)
+    check_kinds(portfolio=(portfolio, Portfolio, "Give a Portfolio: write_book(portfolio, directory)."))
+    folder = as_path(directory, "directory")
     folder.mkdir(parents=True, exist_ok=True)
     names = _names(portfolio)
     for each, name in names.items():

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, TypeAlias
 
 from crossmargin.errors import InputError, Problem
+from crossmargin.io.paths import check_source
 
 Source: TypeAlias = str | PathLike[str] | IO[str] | IO[bytes]
 
@@ -36,6 +37,7 @@ def contents(source: Source, *, most_bytes: int = MOST_BYTES) -> tuple[str, byte
     >>> contents(BytesIO(gzip.compress(b"RiskType\r\n")))
     ('CRIF', b'RiskType\n')
     """
+    check_source(source)
     named = source if isinstance(source, str | PathLike) else str(getattr(source, "name", "CRIF"))
     name = Path(named).name
     try:

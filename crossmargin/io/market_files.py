@@ -23,6 +23,7 @@ from attrs import evolve, field, frozen
 
 from crossmargin.columns import FloatArray
 from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.io.paths import as_path
 from crossmargin.io.price_files import PRICE_FILES, PriceFiles, read_price_files
 from crossmargin.io.swap_files import SWAP_FILES, read_swap_files
 from crossmargin.io.tables import Row, Source, Table, dated_rows, header_of, numbers, read_table, table_of
@@ -189,7 +190,7 @@ def read_market_directory(directory: str | PathLike[str], as_of: date) -> Market
     InputError
         Listing every problem of every file; yields on which two files differ; no row dated `as_of`.
     """
-    folder = Path(directory)
+    folder = as_path(directory, "directory")
     if not folder.is_dir():
         raise InputError([Problem("is no directory.", str(folder), "Give the directory of the market files.")])
     paths = sorted(path for path in folder.iterdir() if path.name.endswith((".csv", ".csv.gz", ".toml")))

@@ -23,6 +23,7 @@ from crossmargin.columns import FloatArray
 from crossmargin.errors import InputError, Problem, Problems, suggestion
 from crossmargin.io import entries as read
 from crossmargin.io.entries import Entry, Field, filled, read_fields, refuse_unknown
+from crossmargin.io.paths import as_path, check_source
 from crossmargin.io.tables import Source, Table, dated_rows, numbers, read_table
 from crossmargin.market import raise_capped
 from crossmargin.price_history import LARGEST_VOLATILITY, PriceHistory
@@ -66,7 +67,7 @@ def read_price_files(folder: str | PathLike[str]) -> PriceFiles:
     problems, paths = Problems(), dict[str, Path]()
     for name in PRICE_FILES:
         with problems.collecting():
-            paths.update(_paths(Path(folder), name))
+            paths.update(_paths(as_path(folder, "folder"), name))
     underlyings: Mapping[str, Underlying] = {}
     prices: Mapping[str, float] = {}
     history = None
@@ -230,6 +231,7 @@ def _security(entry: Entry, ticker: str, terms: dict[str, Any]) -> Security | No
 
 def _document(source: str | PathLike[str] | IO[str] | IO[bytes]) -> tuple[str, dict[str, Any]]:
     """Return the name and the content of a TOML file."""
+    check_source(source)
     if isinstance(source, str | PathLike):
         name = Path(source).name
         try:

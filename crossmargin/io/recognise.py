@@ -29,6 +29,8 @@ from crossmargin.io.brokers.statement import listed
 from crossmargin.io.crif import Crif, read_crif
 from crossmargin.io.extras import extra
 from crossmargin.io.frames import positions_from_frame
+from crossmargin.io.own_reports import own_form, refuse_own_report
+from crossmargin.io.paths import as_path
 from crossmargin.io.report_files import read_report
 from crossmargin.io.span import SpanFile, read_span
 from crossmargin.products import Product
@@ -126,7 +128,7 @@ def read_file(
     Guessed:
       - mine.csv row 2: IBM is taken as common stock.
     """
-    file = Path(path)
+    file = as_path(path)
     if kind and kind not in _READERS:
         raise InputError([Problem(f"unknown kind {kind!r}.", "kind", suggestion(kind, _READERS))])
     found = kind or kind_of(file)
@@ -136,6 +138,8 @@ def read_file(
 
 def kind_of(file: Path) -> str:
     """Return what kind of file it is, by its beginning; what is nothing else is taken as a statement."""
+    if own_form(file) not in ("", "json"):
+        refuse_own_report(file)
     head = _head(file)
     if head.startswith(_ARROW):
         return "frame"

@@ -16,7 +16,7 @@ from typing import Any, Protocol, TypeAlias
 from attrs import evolve
 
 from crossmargin.documents import RECORD, SCHEMAS, arrow_table, from_document, schema_of
-from crossmargin.errors import InputError, Problem, suggestion
+from crossmargin.errors import InputError, Problem, check_kinds, kind_given, suggestion
 from crossmargin.io.crif_files import contents
 from crossmargin.io.extras import extra
 from crossmargin.io.journal import csv_text
@@ -52,8 +52,8 @@ def write_report(
     Raises
     ------
     InputError
-        Another ending, a missing extra, collateral beside anything but a workbook, a workbook of too many rows, or a
-        file that cannot be written.
+        No report, another ending, a missing extra, collateral beside anything but a workbook, too many rows for one, or
+        a file that cannot be written.
 
     Notes
     -----
@@ -68,10 +68,14 @@ def write_report(
     ...     read_report(write_report(report, f"{folder}/report.json")) == report
     True
     """
-    target, given = Path(path), type(result)
-    if given not in (Report, Comparison):
-        fix = "Give what margin or compare returns."
-        raise InputError([Problem(f"{given.__name__} is no report.", "result", fix)])
+    check_kinds(
+        result=(result, (Report, Comparison), "Give what margin or compare returned: write_report(result, path)."),
+        path=(path, (str, PathLike), "Give a path such as 'report.json'."),
+    )
+    target, given = Path(path), type(collateral)
+    if collateral is not None and (issubclass(given, Report | Comparison) or not hasattr(given, "to_records")):
+        fix = "Give what collateral_report returned."
+        raise InputError([Problem(f"{kind_given(collateral)} was given.", "collateral", fix)])
     kind = ending_of(target)
     if collateral is not None and kind != _EXCEL:
         fix = "Write a workbook (.xlsx), or the collateral report by itself."

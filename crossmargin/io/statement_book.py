@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from attrs import evolve
 
 from crossmargin.accounts import Account, AccountClass, Customer, Firm
-from crossmargin.errors import InputError, Problem, suggestion
+from crossmargin.errors import InputError, Problem, check_kinds, suggestion
 from crossmargin.io.book import Book
 from crossmargin.io.brokers import Statement
 from crossmargin.io.crif import Crif
@@ -45,6 +45,7 @@ def portfolio_of(
     InputError
         The file holds no positions, or the class is unknown.
     """
+    check_kinds(found=(found, FileRead, "Give what read_file returned."))
     classes = [each.value for each in AccountClass]
     if account_class and account_class not in classes:
         raise InputError([Problem(f"unknown {account_class!r}.", "account_class", suggestion(account_class, classes))])

@@ -19,6 +19,7 @@ from crossmargin.curves import zero_rates
 from crossmargin.errors import InputError, NumericalError, Problem, Problems, suggestion
 from crossmargin.io import entries as read
 from crossmargin.io.entries import Entry, Field, filled, read_fields
+from crossmargin.io.paths import as_path
 from crossmargin.io.tables import Source, read_table
 from crossmargin.market import Market, raise_capped
 from crossmargin.pricing.swap_curve import bootstrap, spot_swap
@@ -63,7 +64,8 @@ def read_swap_files(folder: str | PathLike[str], market: Market) -> Market:
     InputError
         Listing every problem of every file.
     """
-    paths = {name: path for name in SWAP_FILES if (path := _path(Path(folder), name))}
+    place = as_path(folder, "folder")
+    paths = {name: path for name in SWAP_FILES if (path := _path(place, name))}
     problems, found = Problems(), dict[str, Any]()
     with problems.collecting():
         if FIXINGS in paths:
@@ -75,7 +77,7 @@ def read_swap_files(folder: str | PathLike[str], market: Market) -> Market:
         if CREDIT_SPREADS in paths:
             found["credit"] = {**market.credit, **read_credit_spreads(paths[CREDIT_SPREADS])}
     with problems.collecting():
-        if (calibration := Path(folder) / SIMM_CALIBRATION).is_file():
+        if (calibration := place / SIMM_CALIBRATION).is_file():
             found["simm"] = load_calibration(calibration)
     raise_capped(problems.found, f"the swap files of {folder}")
     return evolve(market, **found) if found else market

@@ -1,20 +1,22 @@
 """Treasuries from the words of a statement, such as `T 4.5 11/15/33` and `U S T BILL DUE 02/05/19`.
 
 Call `treasury_from_text`; `symbols.resolve` does. What kind of security it is comes from the CUSIP before the words,
-since brokers call every Treasury a bond. Nothing here looks a CUSIP up.
+since brokers call every Treasury a bond. `treasury_of_terms` finds it among known ones. No CUSIP is looked up.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from types import MappingProxyType
 from typing import TypeAlias
 
+from attrs import evolve
+
 from crossmargin.errors import InputError, Problem
 from crossmargin.io.symbol_words import calendar_day, looks_like_cusip
-from crossmargin.products import STRIPS, TIPS, TreasuryBill, TreasuryBond, TreasuryNote
+from crossmargin.products import STRIPS, TIPS, Product, TreasuryBill, TreasuryBond, TreasuryNote
 
 Treasury: TypeAlias = TreasuryBill | TreasuryNote | TreasuryBond | TIPS | STRIPS
 
@@ -35,14 +37,22 @@ _WORDS = (
     ("treasury_note", re.compile(r"\bT?-?NOTES?\b")),
     ("treasury_bond", re.compile(r"\bT?-?BONDS?\b")),
 )
-_SHORTHAND = re.compile(r"(?:T|TII|TF|B)(?: [\d.]+(?: \d+/\d+)?)? \d{1,2}/\d{1,2}/\d{2,4}(?: GOVT)?")
+_PART = r"\d{1,2}/(?:2|4|8|16|32)"
+_RATE = rf"\d{{1,2}}(?:\.\d+)?(?:[ -]{_PART})?|{_PART}"
+_SHORTHAND = re.compile(rf"(?:T|TII|TF|B)(?: (?:{_RATE}) ?%?)? \d{{1,2}}/\d{{1,2}}/\d{{2,4}}(?: GOVT)?")
 _DESCRIBED = re.compile(r"^(?:UNITED STATES|U\.? ?S\.?) TREAS(?:URY|\b|\.)")
 _FUND = re.compile(r"\bETF\b|\bFUND\b|\bINDEX\b|\bTRUST\b")
 _DAY = r"(?:(?P<y>\d{4})-(?P<m>\d{2})-(?P<d>\d{2})|(?P<m2>\d{1,2})/(?P<d2>\d{1,2})/(?P<y2>\d{4}|\d{2}))(?!\d)"
 _MATURITY = re.compile(rf"(?:\bDUE|\bMTD|\bMAT(?:URITY)?) {_DAY}")
 _ANY_DAY = re.compile(rf"(?<!DTD )(?<![\d/]){_DAY}")
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?) ?%")
-_COUPON = re.compile(rf"(?<![\d/.])(?P<whole>\d{{1,2}}(?:\.\d+)?)(?: (?P<above>\d+)/(?P<below>\d+))? (?:DUE )?{_DAY}")
+_COUPON = re.compile(rf"(?<![\d/.])(?P<rate>{_RATE}) ?%? (?:DUE )?{_DAY}")
+_FRACTIONS = str.maketrans({sign: f" {place}/8" for place, sign in enumerate("⅛¼⅜½⅝¾⅞", start=1)})
+_SAME_COUPON = 1e-9
+_PAYING = (TreasuryNote, TreasuryBond)
+_LIKE: Mapping[str, tuple[type[Treasury], ...]] = MappingProxyType(
+    {**{each.kind: (each,) for each in (TreasuryBill, TIPS, STRIPS)}, **{each.kind: _PAYING for each in _PAYING}}
+)
 _LONGEST_NOTE_YEARS = 10  # a note is by definition issued with at most ten years to run
 _DATED = re.compile(rf"\bDTD {_DAY}")
 
@@ -63,6 +73,40 @@ def reads_as_treasury(symbol: str, description: str, hint: str) -> bool:
         and (bool(_of_cusip(symbol)) or bool(_DESCRIBED.search(description)))
         and (not _FUND.search(description))
     )
+
+
+def with_fractions(text: str) -> str:
+    """Return a text with signs such as ⅜ written out, as ` 3/8`.
+
+    Examples
+    --------
+    >>> with_fractions("T 3⅜ 05/15/33")
+    'T 3 3/8 05/15/33'
+    """
+    return " ".join(text.translate(_FRACTIONS).split()) if not text.isascii() else text
+
+
+def treasury_of_terms(treasury: Treasury, known: Iterable[Product]) -> tuple[Treasury, ...]:
+    """Return the known securities that a Treasury read from words may be: of its maturity and coupon, each once.
+
+    A note and a bond are told apart only when both are there, since words seldom do. One with another CUSIP is none.
+
+    Examples
+    --------
+    >>> issued = TreasuryNote(0.03375, date(2033, 5, 15), issue=date(2023, 5, 15))
+    >>> treasury_of_terms(treasury_from_text("T 3 3/8 05/15/33")[0], [issued])[0].issue
+    datetime.date(2023, 5, 15)
+    """
+    cusip, coupon = treasury.cusip, getattr(treasury, "coupon", 0.0)
+    same = [
+        evolve(each, cusip=each.cusip or cusip)
+        for each in dict.fromkeys(known)
+        if isinstance(each, _LIKE[treasury.kind])
+        and each.maturity == treasury.maturity
+        and abs(getattr(each, "coupon", 0.0) - coupon) < _SAME_COUPON
+        and (not cusip or each.cusip in ("", cusip))
+    ]
+    return tuple(each for each in same if each.kind == treasury.kind) or tuple(same)
 
 
 def treasury_from_text(
@@ -149,7 +193,11 @@ def _day(match: re.Match[str]) -> date | None:
 
 def _coupon(symbol: str, description: str) -> float | None:
     if match := _COUPON.search(symbol) or _COUPON.search(description):
-        fraction = int(match["above"]) / int(match["below"]) if match["above"] and int(match["below"]) else 0.0
-        return (float(match["whole"]) + fraction) / 100
+        return sum(map(_number, re.split("[ -]", match["rate"]))) / 100
     match = _PERCENT.search(description)
     return float(match[1]) / 100 if match else None
+
+
+def _number(text: str) -> float:
+    above, _, below = text.partition("/")
+    return float(above) / float(below or 1)

@@ -18,7 +18,13 @@ from attrs import evolve, field, frozen
 
 from crossmargin.columns import as_date
 from crossmargin.errors import InputError, Problem
-from crossmargin.io.symbol_treasuries import TREASURY_KINDS, reads_as_treasury, treasury_from_text
+from crossmargin.io.symbol_treasuries import (
+    TREASURY_KINDS,
+    reads_as_treasury,
+    treasury_from_text,
+    treasury_of_terms,
+    with_fractions,
+)
 from crossmargin.io.symbol_words import (
     MONTH_NAMES,
     calendar_day,
@@ -74,7 +80,7 @@ _OPTION_FORMS = tuple(
         ),
     )
 )
-_CODE = re.compile(rf"/?(?P<root>[A-Z0-9]{{1,3}}?)(?P<m>[{MONTH_CODES}])(?P<y>\d{{4}}|\d{{1,2}})(?::X[A-Z]+)?")
+_CODE = re.compile(rf"/?(?P<root>[A-Z0-9]{{1,3}}?) ?(?P<m>[{MONTH_CODES}])(?P<y>\d{{4}}|\d{{1,2}})(?::X[A-Z]+)?")
 _KEYED = re.compile(rf"(?P<root>[A-Z0-9]{{2,3}}) ?(?P<m>[{MONTH_CODES}])(?P<y>\d{{1,2}}) (?:COMDTY|INDEX)")
 _SPELT = (
     re.compile(r"(?P<root>[A-Z0-9]{2,3}) (?P<y>\d{4})-?(?P<m>\d{2})"),
@@ -165,9 +171,10 @@ def resolve(
     >>> answer.product.symbol, answer.how, answer.guessed[0]
     ('ZN 2026-09', 'Bloomberg futures code', 'The year digit 6 is read as 2026.')
     """
-    text = " ".join(symbol.upper().split())
+    text = with_fractions(" ".join(symbol.upper().split()))
     day = as_of if as_of is None else as_date(as_of, "as_of")
-    asked = _Asked(symbol, text, " ".join(description.upper().split()), hint, day, known or {})
+    described = with_fractions(" ".join(description.upper().split()))
+    asked = _Asked(symbol, text, described, hint, day, known or {})
     for read in _READERS:
         if found := read(asked):
             return found
@@ -244,19 +251,25 @@ def _future(asked: _Asked) -> Resolved | None:
 
 def _future_of(asked: _Asked, match: re.Match[str], roots: Mapping[str, str], how: str) -> Resolved:
     root, letter, digits = match["root"], match["m"], match["y"]
-    if root not in roots:
-        fix = _closest(root, roots) or f"Known: {', '.join(sorted(roots))}."
-        raise asked.refused(f"{root} is no contract of the library.", fix)
-    code = roots[root]
+    code, guessed = _contract_of(asked, root, roots)
     month = int(letter) if letter.isdigit() else (MONTH_NAMES if len(letter) > 1 else MONTH_CODES).index(letter) + 1
-    guessed: tuple[str, ...] = ()
     if len(digits) == 1:
         year = _year_of(asked, int(digits), month, contract_specs()[code].asset)
-        guessed = (f"The year digit {digits} is read as {year}.",)
+        guessed += (f"The year digit {digits} is read as {year}.",)
     else:
         year = int(digits) if len(digits) == 4 else 2000 + int(digits)
     product, more = _with_basket(_FUTURES[contract_specs()[code].asset](code, year * 100 + month), asked.known)
     return Resolved(product, how, guessed + more)
+
+
+def _contract_of(asked: _Asked, root: str, roots: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
+    """Return the contract with a root; one that only Bloomberg uses is read as Bloomberg does, and that is told."""
+    if root in roots:
+        return roots[root], ()
+    if root in BLOOMBERG_ROOTS:
+        return BLOOMBERG_ROOTS[root], (f"{root} is read as Bloomberg's root of {BLOOMBERG_ROOTS[root]}.",)
+    near = _closest(root, roots, cutoff=0.75)  # of two or three letters, fewer in common mean nothing
+    raise asked.refused(f"{root} is no contract of the library.", near or f"Known: {', '.join(sorted(roots))}.")
 
 
 def _year_of(asked: _Asked, digit: int, month: int, asset: str) -> int:
@@ -289,9 +302,15 @@ def _treasury(asked: _Asked) -> Resolved | None:
     if not reads_as_treasury(asked.text, asked.description, asked.hint):
         return None
     product, guessed = treasury_from_text(asked.text, asked.description, hint=asked.hint, as_of=asked.as_of)
-    if cusip := product.cusip:
-        guessed += () if is_cusip(cusip) else (_wrong_digit(cusip),)
-    return Resolved(product, "terms of a Treasury", guessed)
+    wrong = (_wrong_digit(product.cusip),) if product.cusip and not is_cusip(product.cusip) else ()
+    same = treasury_of_terms(product, asked.known.values())
+    if len(same) == 1:
+        taken = f"It is taken as {same[0].symbol}, which is known and has this maturity and coupon."
+        return Resolved(same[0], "known security with these terms", (taken, *wrong))
+    if same:
+        names = ", ".join(each.symbol for each in same)
+        guessed += (f"Known with this maturity and coupon are {names}: none of them is taken. Write the CUSIP.",)
+    return Resolved(product, "terms of a Treasury", guessed + wrong)
 
 
 def _wrong_digit(cusip: str) -> str:

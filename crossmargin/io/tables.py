@@ -22,6 +22,7 @@ from attrs import frozen
 
 from crossmargin.columns import FloatArray
 from crossmargin.errors import InputError, Problem
+from crossmargin.io.paths import check_source
 
 Source = str | PathLike[str] | IO[str] | IO[bytes]
 Row = tuple[int, list[str]]
@@ -49,6 +50,7 @@ def read_table(source: Source) -> Table:
         except OSError as error:
             what = f"cannot be read: {error.strerror or error}."
             raise InputError([Problem(what, str(path), "Give the path of a CSV file.")]) from error
+    check_source(source)
     data = source.read()
     name = Path(str(getattr(source, "name", "open file"))).name
     return table_of(data.encode() if isinstance(data, str) else data, name)

@@ -65,7 +65,8 @@ def heat_map(pnl: PnL, positions: Iterable[Position], *, worst: int = 8, name: s
     InputError
         A product that was not revalued, a quantity that is not finite, a `worst` below 1; matplotlib is not installed.
     """
-    mpl, figure_of = drawing()
+    fix = "Give portfolio.positions."
+    mpl, figure_of = drawing(pnl=(pnl, PnL, "Give what revalue returned."), positions=(positions, Iterable, fix))
     held = tuple(positions)
     _check_worst(worst)
     pooled = pnl.pooled([each.product for each in held], [each.quantity for each in held])
@@ -114,7 +115,10 @@ def key_rates(found: KeyRates, held: Mapping[str, ArrayLike], *, name: str = "")
     InputError
         Quantities that are too few, too many or not finite; matplotlib is not installed.
     """
-    mpl, figure_of = drawing()
+    mpl, figure_of = drawing(
+        found=(found, KeyRates, "Give what key_rates.key_rates returned."),
+        held=(held, Mapping, "Give quantities by the name of who holds them."),
+    )
     _check_held(found, held)
     exposures = {each: found.pooled(quantities)[0] for each, quantities in held.items()}
     net = np.sum([*exposures.values()], axis=0) if exposures else np.zeros(found.tenors.size)

@@ -80,7 +80,7 @@ def pots(report: CollateralReport) -> Any:
     ----------
     Okabe and Ito, Color Universal Design (2008): the palette.
     """
-    mpl, figure_of = drawing()
+    mpl, figure_of = drawing(report=(report, CollateralReport, "Give what collateral_report returned."))
     panels = {level: _rows(report, level) for level in report.levels}
     lengths = [len(rows) for rows in panels.values()] or [1]
     with mpl.rc_context(STYLE):

@@ -12,7 +12,7 @@ from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
-from crossmargin.errors import InputError, Problem
+from crossmargin.errors import InputError, Problem, check_kinds
 from crossmargin.tables import PROPOSED
 
 BLACK, GREY, PALE = "#000000", "#999999", "#dddddd"
@@ -39,14 +39,15 @@ UNITS = ((1e9, "USD billion"), (1e6, "USD million"), (1e3, "USD thousand"), (1.0
 ROW, AROUND, WIDTH = 0.3, 1.6, 9.5  # inches
 
 
-def drawing() -> tuple[Any, Any]:
-    """Return matplotlib and its class of figures.
+def drawing(**given: tuple[object, type | tuple[type, ...], str]) -> tuple[Any, Any]:
+    """Return matplotlib and its class of figures; what is to be drawn must be of its kind, as in `check_kinds`.
 
     Raises
     ------
     InputError
-        matplotlib is not installed.
+        Something else is to be drawn, or matplotlib is not installed.
     """
+    check_kinds(**given)
     try:
         import matplotlib as mpl
         from matplotlib.figure import Figure

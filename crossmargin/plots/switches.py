@@ -38,7 +38,7 @@ def frontier(found: Frontier, *, as_of: date | None = None) -> Any:
     InputError
         A point that is not finite; matplotlib is not installed.
     """
-    mpl, figure_of = drawing()
+    mpl, figure_of = drawing(found=(found, Frontier, "Give what analysis.protection.frontier returned."))
     _check_points(found.points)
     across, along = unit_of(each.saving for each in found.points)
     up, above = unit_of(each.residual for each in found.points)

@@ -123,7 +123,7 @@ def margin_history(series: MarginSeries, *, status: str = "") -> Any:
     InputError
         matplotlib is not installed.
     """
-    mpl, figure_of = drawing()
+    mpl, figure_of = drawing(series=(series, MarginSeries, "Give what margin_series returned."))
     known = np.flatnonzero(np.isfinite(series.pnl))
     beyond = known[exceptions(series.pnl[known], series.requirement[known])] if known.size else known
     scale, unit = unit_of(float(np.nanmax(np.abs(each), initial=0.0)) for each in (series.requirement, series.pnl))

@@ -63,7 +63,8 @@ def regimes(comparison: Comparison) -> Any:
     InputError
         matplotlib is not installed.
     """
-    mpl, figure_of = drawing()
+    fix = "Give what compare returned; report.plot() draws one report."
+    mpl, figure_of = drawing(comparison=(comparison, Comparison, fix))
     reports = comparison.reports
     levels = [level for level in LEVEL_TITLES if any(level in report.levels for report in reports)]
     asked = {level: [_by_pot(report, level) for report in reports] for level in levels}
@@ -103,7 +104,7 @@ def waterfall(attribution: Attribution, *, as_of: date | None = None) -> Any:
     InputError
         matplotlib is not installed.
     """
-    mpl, figure_of = drawing()
+    mpl, figure_of = drawing(attribution=(attribution, Attribution, "Give what attribute returned."))
     rows = (*attribution.line.parts, attribution.line)
     ends = [*accumulate(line.value for line in attribution.line.parts), attribution.line.value]
     starts = [0.0, *ends[:-2], 0.0]

@@ -22,9 +22,11 @@ from crossmargin.io.market_files import packaged_history
 from crossmargin.margin import compare
 from crossmargin.market import History
 from crossmargin.price_history import PriceHistory
-from crossmargin.products import Stock
+from crossmargin.products import Index, ListedOption, Stock
+from crossmargin.products.calendars import add_months
 from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, SILOED
 from crossmargin.registry import rulebook
+from crossmargin.underlyings import Underlying
 
 CENT = 0.005
 THREE = (SILOED, CROSS_MARGIN, HARMONIZED)
@@ -191,11 +193,57 @@ def test_shares_with_and_without_a_price():
         same(both[name], time_machine(book, market, DAYS[:2], **STAND_IN))
 
 
+def index_option(market):
+    """A put on an index as it is struck on the day, and what it is priced from that day."""
+    holder, _ = samples.equity_options()
+    account = next(each for each in holder.accounts if each.account_class.value == "SEC_15C3_3")
+    spot = market.prices["SPX"]
+    put = ListedOption(
+        "SPX", "put", round(spot), add_months(market.as_of, 3), settlement="cash", underlying_kind="index"
+    )
+    position = evolve(holder.positions[0], account=account.id, product=put, quantity=-10.0)
+    book = evolve(holder, accounts=[account], positions=[position], posted=())
+    return book, {"SPX": Underlying("SPX", 0.4, spot, security=Index("SPX", "broad_high_cap"))}
+
+
+def test_a_book_brings_the_underlyings_of_its_day():
+    yields = history().yields
+    levels = 900.0 + 100.0 * np.sin(np.arange(len(yields.dates)) / 20.0)
+    market = MarketHistory(yields, PriceHistory(yields.dates, {"SPX": levels}))
+    found = time_machine_of({"option": index_option, "house": books()["house"]}, market, DAYS[:2], THREE, **STAND_IN)
+    same(found["house"], time_machine(books()["house"], market, DAYS[:2], THREE, **STAND_IN))
+    told, underlyings = index_option(market.market(DAYS[0]))
+    known = evolve(market.market(DAYS[0]), underlyings=underlyings)
+    report = compare(told, known, THREE, rules=rules()).reports[0]
+    assert found["option"].requirement("siloed")[0] == pytest.approx(report.total(), abs=CENT)
+    assert report.total() > 0.0
+    assert all((gained != 0.0).all() for gained in found["option"].gained.values())
+    tested, gaps, notes = coverage(index_option, market, THREE[:1], DAYS[:2], rules=rules())
+    assert [each.days for each in tested] == [1]
+    assert (gaps, notes) == ((), ())
+
+
+@pytest.mark.parametrize(("told", "says"), [(None, "book: None was given"), ((None, {}), "None"), ("both", "a tuple")])
+def test_what_is_no_book_is_a_gap_that_says_so(told, says):
+    book = books()["house"]
+    answer = (book, (1, 2)) if told == "both" else told
+    found = time_machine_of({"mine": lambda _: answer, "house": book}, history(), DAYS[:1], THREE, **STAND_IN)
+    assert says in found["mine"].gaps[0].why
+    assert not found["house"].gaps
+
+
 def test_days_of_nothing():
     found = time_machine(books()["house"], history(), [], THREE)
     assert (found.dates, found.gaps, found.regimes, found.coverage()) == ((), (), (), ())
     everything_failed = time_machine(books()["house"], history(), [HOLIDAY, date(2030, 3, 29)], THREE)
     assert len(everything_failed.gaps) == 2
+
+
+@pytest.mark.parametrize("wrong", [None, packaged_history()])
+def test_yields_alone_are_no_history_of_markets(wrong):
+    for of in (time_machine, coverage):
+        with pytest.raises(InputError, match=r"Give MarketHistory\(yields, prices\)"):
+            of(books()["house"], wrong, THREE, DAYS)
 
 
 def test_what_makes_no_sense_is_refused_at_once():

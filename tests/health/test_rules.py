@@ -152,7 +152,7 @@ def test_a_proposal_never_looks_in_force(path):
 def test_every_parameter_has_unit_meaning_and_dated_values(path):
     for name, parameter in read(path).get("parameters", {}).items():
         assert name.isidentifier(), name
-        assert set(parameter) - {"neutral"} == {"unit", "about", "values"}, name
+        assert set(parameter) - {"neutral", "range"} == {"unit", "about", "values"}, name
         assert parameter["unit"] in UNITS, f"{name}: unit {parameter['unit']!r}"
         assert parameter["about"].strip(), name
         assert parameter["values"], name

@@ -16,19 +16,30 @@ from hypothesis import strategies as st
 from crossmargin import samples
 from crossmargin.accounts import AccountClass
 from crossmargin.cli.read import _KINDS
+from crossmargin.collateral import CollateralReport
 from crossmargin.errors import InputError
 from crossmargin.io.book import load_book
 from crossmargin.io.book_writer import write_book
+from crossmargin.io.brokers import read_statement
+from crossmargin.io.market_files import read_tidy_par_yields
 from crossmargin.io.recognise import KINDS, read_file
 from crossmargin.io.report_files import write_report
-from crossmargin.io.span import write_span
+from crossmargin.io.span import read_span, write_span
 from crossmargin.io.statement_book import portfolio_of
 from crossmargin.io.symbols import directory
+from crossmargin.page import report_page
 from crossmargin.products import TreasuryNote
-from crossmargin.results import Comparison, Report
+from crossmargin.results import Comparison, Line, Report, Requirement
 from tests.io.span.sample import RECORDS, XML
 
 AS_OF = date(2026, 6, 30)
+BLANK = Report(
+    "siloed",
+    "Siloed",
+    "proposed",
+    AS_OF,
+    requirements=(Requirement("p", "o", "CME", "clearing", "r", ("1",), Line("margin", 5.0)),),
+)
 MINE = "symbol,quantity,price\nIBM,500,280\nZNU26,-480,112.5\nGCG5,1,2050\n"
 CRIF = (
     "PortfolioID,ProductClass,RiskType,Qualifier,AmountUSD,Desk\n"
@@ -114,6 +125,43 @@ def test_a_report_is_recognised(both, tmp_path):
     found = read_file(path)
     assert (found.kind, found.as_of, found.counts) == ("report", AS_OF, {"siloed": 0})
     assert "siloed proposed" in found.format
+
+
+OWN = "is a report of crossmargin, not a book"
+
+
+@pytest.mark.parametrize("name", ["r.csv", "r.csv.gz", "r.json", "r.xlsx", "r.parquet", "r.html"])
+def test_a_report_of_ones_own_is_no_book(name, tmp_path, file):
+    pytest.importorskip({"r.xlsx": "openpyxl", "r.parquet": "pyarrow"}.get(name, "json"), reason="extra not installed")
+    both = Comparison((BLANK, Report("other", "Other", "in_force", AS_OF)))
+    if name == "r.html":
+        path = file(name, report_page(both))
+    else:
+        path = write_report(both, tmp_path / name.removesuffix(".gz"))
+        path = file(name, gzip.compress(path.read_bytes())) if name.endswith(".gz") else path
+    for read in (load_book, read_statement, *([read_file] if name != "r.json" else [])):
+        with pytest.raises(InputError, match=OWN):
+            read(path)
+    named = file("book.toml", f'positions = "{name}"\n')
+    with pytest.raises(InputError, match=OWN):
+        load_book(named)
+
+
+def test_collateral_reports_are_no_books(file):
+    assert OWN in refused(file("c.json", CollateralReport(AS_OF).to_json()))
+
+
+@pytest.mark.parametrize("path", [None, 3, b"x.csv", [], Comparison(())])
+def test_what_is_no_path_is_refused_in_words(path):
+    for read in (read_file, load_book):
+        with pytest.raises(InputError, match=r"path: .* was given"):
+            read(path)
+    with pytest.raises(InputError, match=r"source: .* was given"):
+        read_statement(path)
+    with pytest.raises(InputError, match=r"source: .* was given"):
+        read_span(path)
+    with pytest.raises(InputError, match=r"source: .* was given"):
+        read_tidy_par_yields(path)
 
 
 @pytest.mark.parametrize("form", ["parquet", "feather", "arrow", "stream"])

@@ -14,6 +14,7 @@ from io import StringIO
 import pytest
 from attrs import evolve
 
+from crossmargin.collateral import CollateralReport
 from crossmargin.documents import RECORD
 from crossmargin.eligibility import Decision, Reason
 from crossmargin.errors import InputError
@@ -304,10 +305,16 @@ def test_another_ending_is_refused(name, what, tmp_path):
 
 
 def test_what_is_no_report_is_refused(tmp_path):
-    with pytest.raises(InputError, match="dict is no report"):
-        write_report({}, tmp_path / "r.csv")
+    with pytest.raises(InputError, match="a dict was given") as caught:
+        write_report({}, None)
+    assert [problem.where for problem in caught.value.problems] == ["result", "path"]
     with pytest.raises(InputError, match="has no place for collateral"):
-        write_report(REPORT, tmp_path / "r.csv", collateral=REPORT)
+        write_report(REPORT, tmp_path / "r.csv", collateral=CollateralReport(REPORT.as_of))
+    for wrong in (REPORT, {}, 3):
+        with pytest.raises(InputError, match="Give what collateral_report returned"):
+            write_report(REPORT, tmp_path / "r.xlsx", collateral=wrong)
+    with pytest.raises(InputError, match="source: None was given"):
+        read_report(None)
 
 
 @pytest.mark.parametrize("ending", ["csv", "json", "parquet", "xlsx"])

@@ -130,9 +130,19 @@ def test_an_expired_contract_is_not_read_ten_years_ahead():
     assert "2036" in text
 
 
-def test_an_unknown_root_suggests_the_nearest():
-    assert "GC" in refusal("GCG5", as_of=AS_OF)
+def test_an_unknown_root_suggests_the_nearest_or_nothing():
+    assert "GC is no contract of the library. Known: ES," in refusal("GCG5", as_of=AS_OF)
     assert "Did you mean 'ZN'" in refusal("ZNNU26")
+
+
+@pytest.mark.parametrize("root", sorted(BLOOMBERG_ROOTS))
+def test_a_root_of_bloomberg_needs_no_yellow_key(root):
+    month = MONTH_CODES[contract_specs()[BLOOMBERG_ROOTS[root]].months[-1] - 1]
+    keyed = resolve(f"{root}{month}6 Comdty", as_of=date(2026, 1, 2))
+    for symbol in (f"{root}{month}6", f"{root} {month}26"):
+        found = resolve(symbol, as_of=date(2026, 1, 2))
+        assert found.product == keyed.product
+        assert any("Bloomberg" in each for each in found.guessed) is (root not in contract_specs())
 
 
 def test_a_month_that_is_not_listed_is_refused():
@@ -167,6 +177,42 @@ def test_treasuries_from_words(symbol, description, product):
     found = resolve(symbol, description=description, as_of=AS_OF).product
     assert found == product if product else isinstance(found, kinds[symbol[:6]])
     assert found.cusip == symbol if symbol[:3] == "912" else True
+
+
+NOTE = TreasuryNote(0.03375, date(2033, 5, 15), issue=date(2023, 5, 15), cusip="91282CHC8")
+
+
+@pytest.mark.parametrize("rate", ["3 3/8", "3-3/8", "3⅜", "3.375", "3.375%", "3 3/8 %", "3.3750%"])
+@pytest.mark.parametrize("day", ["05/15/33", "5/15/2033"])
+def test_a_treasury_is_found_by_coupon_and_maturity(rate, day):
+    found = resolve(f"T {rate} {day}", known=directory([NOTE, TreasuryNote(0.035, NOTE.maturity)]))
+    assert found.product is NOTE or found.product == NOTE
+    assert found.product.issue == NOTE.issue
+    assert len(found.guessed) == 1
+    assert "is known" in found.guessed[0]
+
+
+def test_a_coupon_below_one_is_a_fraction_alone_too():
+    first, *others = (resolve(f"T {rate} 05/15/30").product for rate in ("5/8", "0 5/8", "0.625"))
+    assert [first, first] == others
+
+
+def test_a_cusip_that_is_another_s_is_not_found_by_its_terms():
+    words = "US TREASURY NOTE 3 3/8% DUE 05/15/33"
+    assert resolve("91282CAA9", description=words, known=directory([NOTE])).product.issue is None
+    unnamed = TreasuryNote(NOTE.coupon, NOTE.maturity, issue=NOTE.issue)
+    found = resolve(NOTE.cusip, description=words, known=directory([unnamed])).product
+    assert (found, found.issue) == (NOTE, NOTE.issue)
+
+
+def test_of_two_known_with_the_same_terms_none_is_taken():
+    twin = TreasuryNote(NOTE.coupon, NOTE.maturity, cusip="91282CAA9")
+    found = resolve("T 3 3/8 05/15/33", known=directory([NOTE, twin]))
+    assert found.product.cusip == ""
+    assert "none of them is taken" in found.guessed[-1]
+    bond = TreasuryBond(NOTE.coupon, NOTE.maturity, cusip="912810CH3")
+    assert resolve("T 3 3/8 05/15/33", known=directory([bond])).product == bond
+    assert resolve("T 3 3/8 05/15/33", hint="treasury_bond", known=directory([NOTE, bond])).product == bond
 
 
 def test_what_is_missing_from_a_treasury_is_said():

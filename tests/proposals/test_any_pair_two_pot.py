@@ -129,9 +129,9 @@ def test_limits_say_what_would_be_asked_without_them():
 @pytest.mark.parametrize(
     ("overlaid", "said"),
     [
-        ({"reduction_cap": 1.5}, "reduction_cap is 1.5"),
-        ({"reduction_minimum": -0.1}, "reduction_minimum is -0.1"),
-        ({"pot_minimum": -1}, "below 0"),
+        ({"reduction_cap": 1.5}, "1.5 is out of range"),
+        ({"reduction_minimum": -0.1}, "-0.1 is out of range"),
+        ({"pot_minimum": -1}, "Give 0 or more"),
         ({"eligible_pairs": [{"agency": "FICC", "dco": "EUREX"}]}, "unknown house 'EUREX'"),
         ({"eligible_pairs": [{"agency": "CME", "dco": "CME"}]}, "paired with itself"),
     ],

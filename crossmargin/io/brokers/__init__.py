@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 from os import PathLike
+from pathlib import Path
 from typing import IO
 
 from attrs import evolve
@@ -33,6 +34,7 @@ from crossmargin.io.brokers.statement import (
     statement_of,
 )
 from crossmargin.io.crif_files import contents
+from crossmargin.io.own_reports import refuse_own_report
 from crossmargin.products import Product
 
 SHEETS = (*schwab.SHEETS, *vanguard.SHEETS, *exchanges.SHEETS, *fidelity.SHEETS, *tables.SHEETS)
@@ -78,6 +80,8 @@ def read_statement(
     >>> len(statement.rows), len(statement.understood), statement.not_understood[0].place
     (4, 3, 'open file row 4')
     """
+    if isinstance(source, str | PathLike):
+        refuse_own_report(Path(source))
     name, text = _text(source)
     kind, own, items = _items(text, name)
     titled = next(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from crossmargin.errors import InputError, Problem, Problems
+from crossmargin.io.paths import check_source
 from crossmargin.io.span.positional import read_positional
 from crossmargin.io.span.records import format_record
 from crossmargin.io.span.tables import SpanFile
@@ -103,6 +104,7 @@ def write_lines(path: str | PathLike[str], lines: Iterable[str]) -> None:
 
 
 def _opened(source: str | PathLike[str] | IO[bytes]) -> tuple[str, IO[bytes]]:
+    check_source(source)
     if not isinstance(source, str | PathLike):
         return Path(str(getattr(source, "name", "open file"))).name, source
     path = Path(source)
