@@ -5,7 +5,8 @@ millions of rows. Every account of the plan's portfolio is a template for accoun
 decide pools, eligibility and enrolment as in the spine. Accounts of a batch do not pool with one another.
 
 The figures are those of the spine to the cent where `Batch.whole` says so; what has no formula (`formulas`) is left out
-by name and counted in `Batch.gaps`. `report_of` gives the whole report of any account.
+by name and counted in `Batch.gaps`. `Batch.completed` margins such accounts one by one; `report_of` gives the whole
+report of any account.
 """
 
 from __future__ import annotations

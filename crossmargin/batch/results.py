@@ -12,6 +12,8 @@ import numpy as np
 from attrs import evolve, frozen
 from numpy.typing import NDArray
 
+from crossmargin.batch.completing import Reported, Rows, reported
+from crossmargin.batch.engines import Engine, Progress
 from crossmargin.batch.planning import CREDIT, Gap, Plan
 from crossmargin.columns import FloatArray
 from crossmargin.errors import InputError, Problem, suggestion
@@ -44,6 +46,8 @@ class Batch:
     error_bound : array [n_accounts]
         How far a loss can be from that of exact arithmetic, USD; single precision only, 0 otherwise. Times the factor
         of the reducer, where it has one.
+    reported : Reported or None
+        What reports say where formulas leave something out, of a batch that is `completed`.
     """
 
     plan: Plan
@@ -54,11 +58,39 @@ class Batch:
     error_bound: FloatArray
     held: Holdings
     places: NDArray[np.int64]
+    reported: Reported | None = None
 
     def __repr__(self) -> str:
         """Return how much there is, in one line."""
         names = ", ".join(each.name for each in self.plan.regimes)
         return f"<Batch: {len(self.accounts):,} accounts, {len(self.plan.products):,} products; {names}>"
+
+    def completed(self, *, engine: Engine = None, progress: Progress | bool | None = None) -> Batch:
+        """Return the batch with reports where formulas leave something out: every total that of its report.
+
+        Such accounts are margined one by one by the spine, some milliseconds each, over scenarios, revalued products
+        and prices that are made once for all of them. Figures that are whole stay as they are, and so does a batch of
+        which all are. An account that the spine refuses stays as it is too, and `gaps` say why.
+
+        Parameters
+        ----------
+        engine : None, str, executor or client, optional
+            Where accounts are margined, as in `margin_many`; the result is the same to the last bit.
+        progress : callable or bool, optional
+            Called with the shards done, those there are, and the name of the last; see `engines.run`.
+
+        Raises
+        ------
+        InputError
+            No such engine.
+        """
+        whole = np.array([[self.whole(regime, level) for level in LEVELS] for regime in self.plan.regimes])
+        wanted = np.moveaxis(~whole, -1, 0)
+        some = np.flatnonzero(wanted.any(axis=(1, 2)))
+        if not some.size or self.reported is not None:
+            return self
+        found = reported(self.plan, self._rows(some, wanted[some]), engine=engine, progress=progress)
+        return evolve(self, reported=found.spread(some, len(self.accounts)))
 
     def gross(self, regime: Regime | str, level: str = "clearing") -> FloatArray:
         """Return the requirements of one level before credit, [n_accounts], USD."""
@@ -121,7 +153,8 @@ class Batch:
         template = np.empty(len(counts), dtype=np.int64)
         template[self.places] = self.template
         none = missing[template[account], held.row_ids[: len(held.quantities)]]
-        return np.bincount(account[none], minlength=len(counts))[self.places]
+        found = np.bincount(account[none], minlength=len(counts))[self.places]
+        return found if self.reported is None else found - self.reported.modelled
 
     def digest(self) -> str:
         """Return a hash of plan, accounts, losses and figures: the same for any order of rows and number of threads.
@@ -135,6 +168,8 @@ class Batch:
         found.update(self.template.astype("<i8").tobytes())
         for amounts in (self.values, self.tails):
             found.update((amounts + 0.0).astype("<f8").tobytes())
+        if self.reported is not None:
+            found.update((self.reported.amounts + 0.0).astype("<f8").tobytes())
         return found.hexdigest()
 
     def place(self, account: object) -> int:
@@ -176,7 +211,11 @@ class Batch:
             for n, figure in enumerate(self.plan.figures)
             if (figure.regime, figure.level) == (regime, level) and (credits if figure.kind == CREDIT else requirements)
         ]
-        return np.asarray(self.values[:, mine].sum(axis=1))
+        found = np.asarray(self.values[:, mine].sum(axis=1))
+        if self.reported is None:
+            return found
+        told = self._told(regime, level)[:, [n for n, asked in enumerate((requirements, credits)) if asked]]
+        return np.where(np.isnan(told[:, 0]), found, told.sum(axis=1))
 
     def _known(self, regime: Regime | str, level: str) -> str:
         """Return the name of a regime of the batch."""
@@ -194,7 +233,27 @@ class Batch:
         for number, kind in enumerate(self.plan.kinds):
             touched = self._touched(number, {products for _, products in kind.gaps})
             found += [(gap, touched[products]) for gap, products in kind.gaps]
-        return found
+        if self.reported is None:
+            return found
+        left = [(gap, touched & np.isnan(self._told(gap.regime, gap.level)[:, 0])) for gap, touched in found]
+        every = np.arange(len(self.accounts))
+        return [*left, *((gap, np.isin(every, places)) for gap, places in self.reported.gaps)]
+
+    def _told(self, regime: str, level: str) -> FloatArray:
+        """Return what reports say, [n_accounts, 2]: gross and credit, NaN where formulas answer."""
+        if self.reported is None:
+            return np.full((len(self.accounts), 2), np.nan)
+        names = [each.name for each in self.plan.regimes]
+        return self.reported.amounts[:, names.index(regime), LEVELS.index(level)]
+
+    def _rows(self, accounts: NDArray[np.int64], wanted: NDArray[np.bool_]) -> Rows:
+        """Return what some accounts hold."""
+        begins = self.held.starts[:: self.held.n_silos]
+        places = self.places[accounts]
+        counts = begins[places + 1] - begins[places]
+        starts = np.concatenate([[0], np.cumsum(counts)])
+        rows = np.repeat(begins[places] - starts[:-1], counts) + np.arange(starts[-1])
+        return Rows(self.template[accounts], starts, self.held.row_ids[rows], self.held.quantities[rows], wanted)
 
     def _touched(self, kind: int, sets: Iterable[frozenset[int]]) -> dict[frozenset[int], NDArray[np.bool_]]:
         """Return which accounts of a template hold any product of each set: all sets of a word in one pass."""
