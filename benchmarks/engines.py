@@ -75,7 +75,7 @@ def cluster() -> Iterator[Any]:
     """Yield a client of two processes of one thread each."""
     import distributed
 
-    settings: dict[str, Any] = {"n_workers": WORKERS, "threads_per_worker": 1, "dashboard_address": None}
+    settings: dict[str, Any] = {"n_workers": WORKERS, "threads_per_worker": 1, "dashboard_address": ":0"}
     with distributed.Client(**settings) as client:
         yield client
 

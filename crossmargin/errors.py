@@ -13,6 +13,7 @@ message mends the whole input at once. Nothing here knows about products or rule
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -21,6 +22,7 @@ from itertools import takewhile
 from attrs import frozen
 
 MOST_LISTED = 10  # names in one sentence of a message
+MOST_COMPARED = 1_000  # names with which one that is unknown is compared
 
 
 class CrossMarginError(Exception):
@@ -44,8 +46,7 @@ class InputError(CrossMarginError):
 
     def __init__(self, problems: Iterable[Problem], title: str = "") -> None:
         self.problems = tuple(problems)
-        count = len(self.problems)
-        self.title = title or f"{count} problem{'' if count == 1 else 's'} in the input"
+        self.title = title or f"{counted(len(self.problems), 'problem')} in the input"
         super().__init__("\n".join([self.title + ":", *(f"  - {problem}" for problem in self.problems)]))
 
     def __reduce__(self) -> tuple[type[InputError], tuple[tuple[Problem, ...], str]]:
@@ -146,6 +147,11 @@ def check_kinds(**given: tuple[object, type | tuple[type, ...], str]) -> None:
     problems.raise_if_any()
 
 
+def counted(count: int, name: str) -> str:
+    """Return how many there are of something: "1 row", "2,000 rows"."""
+    return f"{count:,} {name}{'' if count == 1 else 's'}"
+
+
 def listed(names: Iterable[object], *, most: int = MOST_LISTED) -> str:
     """Return names with commas between them: the first ones and how many more there are where they are many.
 
@@ -168,13 +174,20 @@ def suggestion(name: str, choices: Iterable[str]) -> str:
     "Did you mean 'treasury_note'?"
     """
     known = sorted(set(choices))
-    small = {each.lower(): each for each in reversed(known)}  # of two that differ in case alone, the first
-    close = get_close_matches(name, known, n=1) or [small[each] for each in get_close_matches(name.lower(), small, n=1)]
+    near = _near(name, known)
+    small = {each.lower(): each for each in reversed(near)}  # of two that differ in case alone, the first
+    close = get_close_matches(name, near, n=1) or [small[each] for each in get_close_matches(name.lower(), small, n=1)]
     if close:
         return f"Did you mean {close[0]!r}?"
     if len(known) > MOST_LISTED:
         known.sort(key=lambda each: -_alike(each.lower(), name.lower()))
     return f"Known: {listed(known)}."
+
+
+def _near(name: str, known: list[str]) -> list[str]:
+    """Return those of many names that stand about where a name would; comparing it with all would take long."""
+    at = bisect(known, name)
+    return known if len(known) <= MOST_COMPARED else known[max(0, at - MOST_COMPARED // 2) : at + MOST_COMPARED // 2]
 
 
 def _alike(first: str, second: str) -> int:

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_typ
 import attrs
 from attrs import field, frozen
 
-from crossmargin.errors import InputError, Problems, suggestion
+from crossmargin.errors import InputError, Problems, counted, suggestion
 
 Path: TypeAlias = tuple[Any, ...]  # the path of what holds the value, and its name or number there
 _WRONG: Any = object()  # stands for a value that was noted as wrong
@@ -199,7 +199,7 @@ class _Reading:
         rows = self.tables[kind]
         if type(data) is int and 0 <= data < len(rows):
             return rows[data]
-        return self.wrong(path, f"{_shown(data)} is no place in a table of {len(rows)} rows.")
+        return self.wrong(path, f"{_shown(data)} is no place in a table of {counted(len(rows), 'row')}.")
 
     def _items(self, kind: Any, of: Any, data: Any, path: Path) -> Any:
         if not isinstance(data, list | tuple):

@@ -16,7 +16,7 @@ from attrs import field, frozen
 from numpy.typing import ArrayLike, NDArray
 
 from crossmargin.columns import FloatArray, as_dates, as_texts, readonly
-from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, Problem, Problems, counted, suggestion
 from crossmargin.filtering import (
     CorrelationScaling,
     correlation_scaled,
@@ -438,10 +438,10 @@ def _rescaled(spec: ScenarioSpec, changes: FloatArray, in_lookback: BoolArray, n
 
 
 def _nothing_drawn(spec: ScenarioSpec, history: History, as_of: date) -> Problem:
-    window = f"the {spec.lookback_years:g} years to {as_of}"
+    window = f"the {spec.lookback_years:g} year{'' if spec.lookback_years == 1.0 else 's'} to {as_of}"
     if spec.kind == "stress":
         window = " to ".join(str(day) for day in spec.stress_period or ())
-    span = f"{history.dates[0]} to {history.dates[-1]}, {len(history.dates)} rows"
+    span = f"{history.dates[0]} to {history.dates[-1]}, {counted(len(history.dates), 'row')}"
     what = f"no usable {spec.horizon_days}-day change ends in {window}; the history runs {span}."
     fix = "Extend the history (History.extended), or ask for an as-of and windows that it covers."
     return Problem(what, f"scenarios as of {as_of}", fix)

@@ -12,7 +12,7 @@ from html import escape
 from attrs import evolve, field, frozen
 
 from crossmargin.eligibility import Decision
-from crossmargin.errors import InputError, Problem
+from crossmargin.errors import InputError, Problem, counted
 from crossmargin.markup import folded, fragment, linked, mark, table
 from crossmargin.parameters import Read
 from crossmargin.records import as_tuple
@@ -240,7 +240,8 @@ def assumptions(comparison: Comparison) -> Section:
 
 def _short(value: object) -> str:
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return f"table of {len(value)} rows" if value and isinstance(value[0], dict) else ", ".join(map(str, value))
+        rows = value and isinstance(value[0], dict)
+        return f"table of {counted(len(value), 'row')}" if rows else ", ".join(map(str, value))
     return str(value)
 
 

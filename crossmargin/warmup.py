@@ -6,7 +6,9 @@ folder is). Nothing is priced and nothing else is loaded: the first figure still
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 from time import perf_counter
 from types import ModuleType
@@ -27,17 +29,26 @@ class Warmup:
         Compiled functions that are ready; 0 under `NUMBA_DISABLE_JIT=1`, where there are none.
     compiled : int
         How many of them had to be compiled in this process; the others came from the cache folder.
+    folder : str
+        Where compiled code is kept for the next process; empty where it is not.
+    not_kept : str
+        Why it is not, and what to do; empty where it is.
     """
 
     seconds: float
     kernels: int
     compiled: int
+    folder: str = ""
+    not_kept: str = ""
 
     def __str__(self) -> str:
         if not self.kernels:
             return "no kernels to make ready: NUMBA_DISABLE_JIT is set and they run as plain Python"
         loaded = self.kernels - self.compiled
-        return f"{self.kernels} kernels ready in {self.seconds:.2f} s: {self.compiled} compiled, {loaded} loaded"
+        kept = f"kept in {self.folder}" if self.folder else f"not kept: {self.not_kept}"
+        return (
+            f"{self.kernels} kernels ready in {self.seconds:.2f} s: {self.compiled} compiled, {loaded} loaded; {kept}"
+        )
 
 
 def warmup() -> Warmup:
@@ -58,7 +69,24 @@ def warmup() -> Warmup:
     seconds = perf_counter() - start
     made = [kernel for module in modules for kernel in _kernels(module)]
     from_cache = sum(bool(kernel.stats.cache_hits) for kernel in made)
-    return Warmup(seconds, kernels=len(made), compiled=len(made) - from_cache)
+    folder, not_kept = _kept(kernel.stats.cache_path for kernel in made)
+    return Warmup(seconds, len(made), compiled=len(made) - from_cache, folder=folder, not_kept=not_kept)
+
+
+def _kept(paths: Iterable[str | None]) -> tuple[str, str]:
+    """Return the folder above those in which kernels are kept, or why they are not and what to do."""
+    found = set(paths)
+    if not found:
+        return "", ""
+    if None not in found:
+        return str(Path(min(filter(None, found))).parent), ""
+    from crossmargin.kernels._jit import user_cache
+
+    try:
+        folder = f"{user_cache() / 'crossmargin'} cannot be written"
+    except RuntimeError:
+        folder = "the user has no home folder"
+    return "", f"{folder}, so that every process compiles anew. Set NUMBA_CACHE_DIR to a folder that can be written."
 
 
 def _kernels(module: ModuleType) -> list[Any]:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from crossmargin import samples
 from crossmargin.batch import Positions, margin_many, plan
 from crossmargin.errors import InputError
+from tests.engine_doubles import planned as one_template
 
 pa = pytest.importorskip("pyarrow")
 
@@ -147,17 +148,75 @@ def test_an_account_of_two_templates_is_refused():
     ("bad", "said"),
     [
         ({"quantity": ["many"]}, "is string"),
-        ({"product": [7.5]}, "is no product of the plan"),
+        ({"product": [7.5]}, "product: is double"),
+        ({"account": [["a"]]}, "account: is list"),
+        ({"account": [b"a"]}, "account: is binary"),
+        ({"account": ["a\0"]}, "ends in a NUL"),
+        ({"template": [{"of": 1}]}, "template: is struct"),
+        ({"account": [None], "quantity": pa.nulls(1)}, "2 problems|account: 1 rows: no account"),
     ],
-    ids=["text for a number", "half a product"],
+    ids=["text for a number", "half a product", "a list", "bytes", "a text that would be cut", "a record", "nulls"],
 )
 def test_columns_of_a_wrong_type(bad, said):
     with pytest.raises(InputError, match=said):
         Positions.from_arrow(table(**bad), made()[0])
 
 
+@given(st.permutations(range(12)), st.permutations(["b", "c", "a", "e", "d"]))
+@settings(max_examples=10, deadline=None)
+def test_neither_the_order_of_rows_nor_of_labels_changes_a_bit(order, labels):
+    planned, pnl, _ = one_template()
+    account = np.array(["b", "a", "c", "a", "b", "a", "c", "b", "a", "c", "c", "b"])
+    rows = {"account": account, "product": np.arange(12) % 5, "quantity": np.arange(12) * 1e5 - 5e5}
+    plain = margin_many(Positions(*rows.values()), pnl, planned)
+    order = list(order)
+    codes = np.array([list(labels).index(name) for name in account[order]])
+    held = {
+        "account": dictionary(codes, labels),
+        "product": rows["product"][order],
+        "quantity": rows["quantity"][order],
+    }
+    found = margin_many(Positions.from_arrow(pa.table(held), planned), pnl, planned)
+    assert found.accounts.tolist() == ["a", "b", "c"]
+    assert found.digest() == plain.digest()
+
+
+def test_a_null_among_labels_is_no_account():
+    planned, _ = made()
+    symbol = planned.products[0].symbol
+    polars = pytest.importorskip("polars")
+    for account in (
+        dictionary([0, 1, 0], ["a", None]),
+        pa.DictionaryArray.from_arrays(pa.array([1, None, 1], pa.uint32()), pa.array(["b", "a"])),
+        polars.Series(["a", None, "a"], dtype=polars.Categorical).to_arrow(),
+    ):
+        held = pa.table({"account": account, "product": [symbol] * 3, "quantity": [1.0] * 3})
+        with pytest.raises(InputError, match="1 rows: no account; the first: 1"):
+            Positions.from_arrow(held, planned)
+
+
+def test_accounts_of_large_numbers_keep_them():
+    planned, _ = made()
+    large = np.array([2**63 + 1, 5], dtype=np.uint64)
+    symbol = planned.products[0].symbol
+    held = pa.table({"account": large, "product": [symbol] * 2, "quantity": [1.0] * 2})
+    assert Positions.from_arrow(held, planned).labels.tolist() == [5, 2**63 + 1]
+
+
 def test_tables_that_are_none():
     planned, _ = made()
+    twice = pa.table([["a"], ["b"], [1]], names=["account", "account", "quantity"])
+    with pytest.raises(InputError, match="column 'account' stands 2 times") as wrong:
+        Positions.from_arrow(twice, planned)
+    assert len(wrong.value.problems) == 2
+    pandas = pytest.importorskip("pandas")
+    mixed = pandas.DataFrame({"account": [1, "a", None], "product": [0] * 3, "quantity": [1.0] * 3})
+    with pytest.raises(InputError, match="makes no Arrow table"):
+        Positions.from_arrow(mixed, planned)
+    with pytest.raises(InputError, match="plan: None was given"):
+        Positions.from_arrow(table(), None)
+    with pytest.raises(InputError, match="columns: a list was given"):
+        Positions.from_arrow(table(), planned, columns=["account"])
     with pytest.raises(InputError, match="no Arrow stream"):
         Positions.from_arrow([1, 2], planned)
     with pytest.raises(InputError, match="no column 'quantity'"):

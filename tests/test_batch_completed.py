@@ -162,7 +162,8 @@ def test_neither_order_nor_shards_nor_engines_change_a_bit(random, shard, name):
         full = margin_many(mixed, pnl, planned).completed(engine=engine, progress=False)
     assert full.digest() == completed().digest()
     assert full.gaps == completed().gaps
-    assert (full.unmodelled == completed().unmodelled).all()
+    for each in planned.regimes:
+        assert (full.unmodelled(each) == completed().unmodelled(each)).all()
 
 
 def test_progress_is_told():
@@ -213,9 +214,9 @@ def test_positions_that_a_report_has_an_amount_for_are_counted():
     future = next(n for n, each in enumerate(planned.products) if each.kind == "treasury_future")
     kind = [each.account.id for each in planned.kinds].index("PAT-SEC")
     many = margin_many(Positions([0, 0], [option, future], [-5.0, 1.0], ["a"], [kind]), pnl, planned)
-    assert many.unmodelled.tolist() == [2]
+    assert many.unmodelled(SILOED).tolist() == [2]
     assert many.report_of("a").total("customer") > 0.0  # of the option; nobody margins a future there
-    assert many.completed().unmodelled.tolist() == [1]
+    assert many.completed().unmodelled(SILOED).tolist() == [1]
 
 
 def test_an_account_that_is_refused_loses_no_other():

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 
 from crossmargin.batch import engines, mapped, margin_many, shards, spill
 from crossmargin.batch.engines import opened, run, workers
-from crossmargin.batch.mapped import CorruptShard, fetch, publish
+from crossmargin.batch.mapped import CorruptShard, fetch, publish, written_whole
 from crossmargin.batch.shards import cuts, pool_tails_on, shards_for
 from crossmargin.batch.spill import cut_positions, margin_to_files
 from crossmargin.errors import CrossMarginError, InputError, Problem
@@ -43,6 +43,10 @@ from tests.engine_doubles import (
 
 def called_off(_shared, _task):
     raise cf.CancelledError
+
+
+def fails(*_):
+    raise RuntimeError("of the work")
 
 
 def refused(_shared, task):
@@ -208,6 +212,38 @@ def test_a_dead_process_is_explained():
         run(double, 3, range(2), engine=Inline(breaks))
 
 
+def test_engines_that_are_closed_are_refused():
+    for pool in (cf.ThreadPoolExecutor(1), cf.ProcessPoolExecutor(1)):
+        pool.shutdown()
+        with pytest.raises(InputError, match="engine: takes no tasks: cannot schedule new futures after shutdown"):
+            run(double, 3, range(2), engine=pool)
+    with pytest.raises(InputError, match="SimpleNamespace is closed"):
+        run(double, 3, range(2), engine=SimpleNamespace(map=map, _state="CLOSE"))
+    gone = type("Client", (), {"__module__": "distributed.client", "status": "closed", "submit": 0, "scatter": 0})()
+    with pytest.raises(InputError, match="Client is closed"):
+        run(double, 3, range(2), engine=gone)
+
+
+def test_a_pool_that_died_before_is_explained():
+    def dead(*_):
+        raise cf.BrokenExecutor("terminated abruptly")
+
+    with pytest.raises(CrossMarginError, match=r"a process of the executor died\. Give a new executor"):
+        run(double, 3, range(2), engine=SimpleNamespace(submit=dead))
+    with pytest.raises(RuntimeError, match="of the work"):
+        run(double, 3, range(2), engine=Inline(fails))
+
+
+def test_a_cluster_without_workers_is_refused():
+    def none_came(count, timeout):
+        raise TimeoutError(f"0 of {count} in {timeout} s")
+
+    client = type("Client", (), {"__module__": "distributed.client", "submit": 0, "scatter": 0})()
+    client.wait_for_workers = none_came
+    with pytest.raises(InputError, match="engine: has no worker; none came in 30 s"):
+        run(double, 3, range(2), engine=client)
+
+
 def test_workers_that_keep_dying_are_explained():
     def breaks(*_):
         raise type("KilledWorker", (Exception,), {})
@@ -228,6 +264,20 @@ def test_a_full_disk_is_said_and_nothing_stays(tmp_path, monkeypatch):
     with pytest.raises(CrossMarginError, match=r"No space left on device.*Make room"):
         publish(np.zeros(10_000), tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_what_cannot_be_written_is_said_though_nothing_can_be_removed(tmp_path):
+    with (
+        pytest.raises(CrossMarginError, match=r"gone.*cannot be written.*No such file"),
+        written_whole(tmp_path / "gone" / "file") as part,
+    ):
+        part.write_text("")
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(CrossMarginError, match=r"cannot be written.*Not a directory.*another folder"),
+        written_whole(tmp_path / "file" / "file") as part,
+    ):
+        part.write_text("")
 
 
 # ---------------------------------------------------------------------------------------------- engines by name
@@ -319,7 +369,7 @@ def test_an_error_with_problems_travels():
 @pytest.fixture(scope="module")
 def client():
     distributed = pytest.importorskip("distributed", reason="distributed is not installed")
-    with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None) as made:
+    with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=":0") as made:
         yield made
 
 
@@ -337,6 +387,16 @@ def test_a_cluster_gives_the_same_bits(client, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="not seen by every worker"):
         margin_to_files(cut_positions(positions, 3), pnl, made, tmp_path, engine=client)
     assert pool_tails_on(client, *book(), TAILS, shards=3).tobytes() == expected().tobytes()
+
+
+def test_a_client_that_is_closed_or_without_workers(monkeypatch):
+    distributed = pytest.importorskip("distributed", reason="distributed is not installed")
+    monkeypatch.setattr(engines, "WORKER_WITHIN", 0.1)
+    quiet = {"n_workers": 0, "dashboard_address": ":0", "processes": False}
+    with distributed.Client(**quiet) as alone, pytest.raises(InputError, match="has no worker"):
+        run(double, 2, range(2), engine=alone)
+    with pytest.raises(InputError, match="Client is closed"):
+        run(double, 2, range(2), engine=alone)
 
 
 @pytest.mark.parametrize("way", ["file", "wire"])

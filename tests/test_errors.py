@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin.errors import (
+    MOST_LISTED,
     CrossMarginError,
     InputError,
     NotInForce,
@@ -16,6 +17,8 @@ from crossmargin.errors import (
     Problems,
     RuleError,
     check_kinds,
+    counted,
+    listed,
     suggestion,
 )
 
@@ -95,6 +98,26 @@ def test_problems_of_another_check_are_added():
 )
 def test_suggestion(name, choices, expected):
     assert suggestion(name, choices) == expected
+
+
+def test_of_many_names_the_likeliest_ten_are_listed():
+    said = suggestion("f777", [f"F{n:05d} of a long row of funds" for n in range(80_000, 60_000, -1)])
+    assert said.startswith("Known: F77")
+    assert said.endswith(" and 19,990 more.")
+    assert said.count(",") == MOST_LISTED
+    assert suggestion("", "k") == "Known: k."
+    assert suggestion("zzz", map(str, range(MOST_LISTED))) == f"Known: {', '.join(map(str, range(MOST_LISTED)))}."
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(0, ""), (1, "0"), (2, "0, 1"), (3, "0, 1 and 1 more"), (2000, "0, 1 and 1,998 more")]
+)
+def test_a_list_in_a_message_has_an_end(count, said):
+    assert listed(range(count), most=2) == said
+
+
+def test_one_is_counted_as_one():
+    assert [counted(each, "row") for each in (0, 1, 2000)] == ["0 rows", "1 row", "2,000 rows"]
 
 
 @given(st.text(max_size=20), st.lists(st.text(min_size=1, max_size=10), max_size=5))

@@ -138,5 +138,5 @@ def test_tables_hold_each_record_once(tree):
 
 @pytest.mark.parametrize("place", [-1, 1, True, "0", 0.0])
 def test_a_place_that_is_in_no_table_is_refused(place):
-    with pytest.raises(InputError, match="no place in a table of 1 rows"):
+    with pytest.raises(InputError, match="no place in a table of 1 row"):
         from_plain(Tree, {"colour": "red", "best": place}, {Leaf: (Leaf("a"),)})

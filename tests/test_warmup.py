@@ -12,7 +12,7 @@ import pytest
 
 import crossmargin
 from crossmargin.cli import main
-from crossmargin.warmup import Warmup
+from crossmargin.warmup import Warmup, _kept
 
 ROOT = Path(__file__).resolve().parents[1]
 INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
@@ -56,6 +56,8 @@ def test_every_kernel_is_compiled_once_and_loaded_afterwards(tmp_path):
     assert first["kernels"] == first["compiled"] == written_kernels()
     assert (second["kernels"], second["compiled"]) == (first["kernels"], 0)
     assert second["seconds"] < first["seconds"]
+    assert Path(first["folder"]).parent == tmp_path / "crossmargin"
+    assert (second["folder"], first["not_kept"]) == (first["folder"], "")
 
 
 def test_a_second_call_finds_everything_done():
@@ -73,7 +75,25 @@ def test_no_kernels_to_make_ready():
 def test_the_command_says_what_it_did(capsys):
     assert main(["warmup"]) == 0
     assert "kernels" in capsys.readouterr().out
-    assert str(Warmup(1.25, 12, 5)) == "12 kernels ready in 1.25 s: 5 compiled, 7 loaded"
+    assert str(Warmup(1.25, 12, 5, "/kept")) == "12 kernels ready in 1.25 s: 5 compiled, 7 loaded; kept in /kept"
+
+
+@pytest.mark.parametrize(
+    ("cache", "why"),
+    [(Path("/held"), f"{Path('/held/crossmargin')} cannot be written"), (None, "the user has no home folder")],
+)
+def test_kernels_that_are_not_kept_say_why_and_what_to_do(monkeypatch, cache, why):
+    def user_cache():
+        if cache is None:
+            raise RuntimeError
+        return cache
+
+    monkeypatch.setattr("crossmargin.kernels._jit.user_cache", user_cache)
+    folder, not_kept = _kept([None, None])
+    told = str(Warmup(9.5, 2, 2, folder, not_kept))
+    assert told.startswith(f"2 kernels ready in 9.50 s: 2 compiled, 0 loaded; not kept: {why}, ")
+    assert told.endswith("Set NUMBA_CACHE_DIR to a folder that can be written.")
+    assert _kept([]) == ("", "")
 
 
 @pytest.mark.compiled

@@ -19,7 +19,7 @@ from crossmargin.analysis.two_pot_book import IntArray, TwoPotBook
 from crossmargin.analysis.two_pot_search import CENT, ENUMERATED, Found, box_size, improved, search
 from crossmargin.analysis.unit_arrays import NoArrays, Unit, two_pot_book
 from crossmargin.checking import check_arguments
-from crossmargin.errors import InputError, NumericalError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, NumericalError, Problem, Problems, listed, suggestion
 from crossmargin.margin import margin
 from crossmargin.market import Market
 from crossmargin.parameters import Rules
@@ -186,7 +186,7 @@ def best_allocation(
     before, after = unit.total(unit.portfolio), unit.total(_moved(unit.portfolio, moves))
     if abs(after - found.total) > CENT / 2 + _AGREES * abs(after):
         raise NumericalError(f"The search says {found.total}, margin {after}: the models are not those of the rules.")
-    texts = [*proof, f"Covers {account} and {', '.join(o.id for o in outside) or 'no other account'} at the clearing"]
+    texts = [*proof, f"Covers {account} and {listed(o.id for o in outside) or 'no other account'} at the clearing"]
     texts[-1] += f" level on {market.as_of}: futures by the lot, other trades whole, all else where it is."
     return Allocation(
         account, moves, before, after, found.lower_bound, " ".join(texts), points, _moved(portfolio, moves)

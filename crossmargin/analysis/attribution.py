@@ -34,7 +34,7 @@ from crossmargin.analysis.between_regimes import (
     between,
 )
 from crossmargin.analysis.euler import Shares, pool_name, position_shares
-from crossmargin.errors import InputError, NumericalError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, NumericalError, Problem, Problems, listed, suggestion
 from crossmargin.margin import collateral_report
 from crossmargin.market import Market
 from crossmargin.parameters import Rules
@@ -382,11 +382,10 @@ def _notes(ways: Between, states: Iterable[frozenset[str]], of: str) -> tuple[st
     """Say which figures some states leave out and the two regimes do not: a step that leads there looks too cheap."""
     ends = ways.left_out(()) | ways.left_out(ways.steps)
     extra = sorted({name for taken in states for name in ways.left_out(taken) - ends})
-    said = [f"not modelled in some states only: {', '.join(extra)}"] if extra else []
+    said = [f"not modelled in some states only: {listed(extra)}"] if extra else []
     if of == DEFICIT and not ways.inputs.portfolio.posted:
         said.append("nothing is posted: the whole requirement must be brought, and collateral is no cause")
-    more = f" and {len(ends) - _NAMED} more" if len(ends) > _NAMED else ""
-    named = f"{', '.join(sorted(ends)[:_NAMED])}{more}"
+    named = listed(sorted(ends), most=_NAMED)
     return (*said, *([f"0.00 may be what is not modelled: both totals leave out {named}"] if ends else []))
 
 

@@ -27,7 +27,7 @@ from crossmargin.analysis.backtest import (
     traffic_light,
 )
 from crossmargin.analysis.margin_series import Gap, MarketHistory
-from crossmargin.errors import CrossMarginError, InputError, NotInForce, Problem, Problems, check_kinds
+from crossmargin.errors import CrossMarginError, InputError, NotInForce, Problem, Problems, check_kinds, listed
 from crossmargin.margin import compare
 from crossmargin.market import Market
 from crossmargin.parameters import Rules
@@ -121,7 +121,7 @@ def coverage(
     series = tuple(known.values())
     found = covered(series, confidence, first=chosen[0].name)
     left = sorted({text for each in series for text in each.left_out})
-    said = [f"profit and loss leaves out {', '.join(left)}"] if left else []
+    said = [f"profit and loss leaves out {listed(left)}"] if left else []
     hypothetical = f"the rules of {calibration} on every day: a study, hypothetical on past days"
     return found, tuple(missing), (*said, *([hypothetical] if calibration else []))
 

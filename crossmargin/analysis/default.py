@@ -26,7 +26,7 @@ from crossmargin.analysis.porting import ported
 from crossmargin.collateral.covering import book_of, required_lines, wholly_unknown
 from crossmargin.columns import FloatArray, readonly
 from crossmargin.eligibility import Decision
-from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, Problem, Problems, listed, suggestion
 from crossmargin.market import Market
 from crossmargin.parameters import Read, Rules, load_rules
 from crossmargin.pnl import PnL
@@ -430,14 +430,14 @@ def _with_posted(
 def _notes(report: Report, legs: Iterable[Leg], firm: str, posted: Iterable[Posted] | None) -> tuple[str, ...]:
     symbols = sorted({symbol for leg in legs for symbol in leg.left_out})
     house = any(each.pot in ("carrying firm", firm) and each.level == "clearing" for each in report.requirements)
-    said = [f"P&L leaves out {', '.join(symbols)}"] if symbols else []
+    said = [f"P&L leaves out {listed(symbols)}"] if symbols else []
     said += ["positions that no clearing house margins are left out"] if house else []
     unknown = [leg for leg in legs if leg.unknown and posted is None]
     said += [f"{leg.place} is taken to gain and lose nothing: its requirement is not known" for leg in unknown]
     places = {leg.place for leg in legs}
     elsewhere = [each for each in posted or () if each.firm == firm and each.level == "clearing"]
     unasked = [each.id for each in elsewhere if each.place not in places and not each.place.at_firm]
-    said += [f"deposits where nothing is asked for are left out: {', '.join(unasked)}"] if unasked else []
+    said += [f"deposits where nothing is asked for are left out: {listed(unasked)}"] if unasked else []
     said += ["a requirement leaves something out: margin held is too low"] if any(leg.partial for leg in legs) else []
     return tuple(said)
 

@@ -18,7 +18,7 @@ from crossmargin.analysis.default import FirmDefault, LossShare, default_rules, 
 from crossmargin.analysis.liquidation import FLOWS, Leg
 from crossmargin.collateral.covering import book_of
 from crossmargin.columns import FloatArray
-from crossmargin.errors import Problems
+from crossmargin.errors import Problems, listed
 from crossmargin.market import Market
 from crossmargin.parameters import Read, Reader, Rules, load_rules
 from crossmargin.pnl import PnL, can_revalue, revalue
@@ -172,7 +172,7 @@ def _repriced(portfolio: Portfolio, market: Market, p: Reader) -> tuple[dict[str
         problems.raise_if_any("No scenarios to test margin with")
     notes = [f"{name}: {note}" for name, pnl in found.items() for note in pnl.scenarios.notes]
     symbols = {each.symbol for pnl in found.values() for each in portfolio.products if each not in pnl}
-    left_out = [f"P&L leaves out {', '.join(sorted(symbols))}"] if symbols else []
+    left_out = [f"P&L leaves out {listed(sorted(symbols))}"] if symbols else []
     return found, (*left_out, *notes, *(f"scenarios left out: {problem}" for problem in problems.found))
 
 

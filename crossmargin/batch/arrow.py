@@ -1,7 +1,8 @@
 """Columns of positions from Arrow tables and whatever else hands over an Arrow stream: polars, pandas, DuckDB.
 
 Call `Positions.from_arrow(table, plan)`, which uses this. Numbers and the codes of dictionaries are taken as they lie
-in memory, without a copy, where the column is of one piece and without nulls. It needs pyarrow (extra `frames`).
+in memory, without a copy, where the column is of one piece and without nulls, and accounts where their dictionary is
+sorted: the order of rows or of labels decides nothing. It needs pyarrow (extra `frames`).
 """
 
 from __future__ import annotations
@@ -14,12 +15,14 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from crossmargin.batch.planning import Plan
-from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, Problem, Problems, check_kinds, suggestion
 from crossmargin.io.extras import extra
 
 NEEDED, OPTIONAL = ("account", "product", "quantity"), ("template",)
 _NAMED = 5  # examples in a message
 _STREAMS = ("__arrow_c_stream__", "__arrow_c_array__")
+_TEXT, _WHOLE = ("string", "large_string", "string_view"), ("int", "uint")
+_NUMBERS = (*_WHOLE, "float", "double", "halffloat", "decimal")
 
 
 def columns_from_arrow(table: Any, plan: Plan, columns: Mapping[str, str]) -> dict[str, NDArray[Any]]:
@@ -28,10 +31,13 @@ def columns_from_arrow(table: Any, plan: Plan, columns: Mapping[str, str]) -> di
     Raises
     ------
     InputError
-        A column is missing, and every row that is not understood: how many of each kind, and the first of them.
+        A column is missing, stands twice or is of another type; every row that is not understood: how many of each
+        kind, and the first of them.
     """
+    fix = "Give what columns are called, such as {'quantity': 'net_contracts'}."
+    check_kinds(plan=(plan, Plan, "Give the plan of the positions."), columns=(columns, Mapping, fix))
     held, problems = _table(table, columns), Problems()
-    account = _coded(held["account"])
+    account = _coded(held["account"], ordered=True)
     _tell(problems, "account", np.flatnonzero(account.codes < 0), "no account", fix="Name the account of each row.")
     product = _referred(held["product"], _by_name(plan), "product", problems)
     quantity = _quantity(held["quantity"], problems)
@@ -58,44 +64,79 @@ def _table(table: Any, columns: Mapping[str, str]) -> dict[str, Any]:
     if not any(hasattr(table, name) for name in _STREAMS):
         what = f"{type(table).__name__} has no Arrow stream."
         raise InputError([Problem(what, "table", "Give a table of pyarrow, polars, pandas 2.2 or DuckDB.")])
-    arrow = extra("pyarrow", "frames")
-    whole, problems = arrow.table(table), Problems()
+    arrow, problems = extra("pyarrow", "frames"), Problems()
+    try:
+        whole = arrow.table(table)
+    except Exception as error:
+        fix = "Give each column one type: text, or numbers."
+        raise InputError([Problem(f"makes no Arrow table ({error}).", "table", fix)]) from error
     named = {name: columns.get(name, name) for name in (*NEEDED, *OPTIONAL)}
     for name in set(columns) - set(named):
         problems.add(f"unknown column {name!r}.", where="columns", fix=suggestion(name, named))
-    for name in NEEDED if not problems else ():
-        if named[name] not in whole.column_names:
+    for name in named if not problems else ():
+        count = whole.column_names.count(named[name])
+        if count > 1:
+            problems.add(f"column {named[name]!r} stands {count} times.", where="table", fix="Keep one of them.")
+        elif not count and name in NEEDED:
             fix = suggestion(named[name], whole.column_names)
             problems.add(f"there is no column {named[name]!r}.", where="table", fix=fix)
     problems.raise_if_any("This table holds no positions")
     here = {name: whole[each] for name, each in named.items() if each in whole.column_names}
+    for name, column in here.items():
+        if arrow.types.is_null(column.type):
+            here[name] = column.cast("float64" if name == "quantity" else "string")
+        _refuse_type(name, here[name].type, arrow.types, problems)
+    problems.raise_if_any("This table holds no positions")
     return {name: _one_piece(column, arrow) for name, column in here.items()}
 
 
+def _refuse_type(name: str, kind: Any, types: Any, problems: Problems) -> None:
+    """Note a column whose values can be no quantities, or no names and numbers."""
+    values = str(kind.value_type if types.is_dictionary(kind) else kind)
+    if name == "quantity" and not str(kind).startswith(_NUMBERS):
+        problems.add(f"is {kind}.", where=name, fix="Give signed numbers, long > 0.")
+    elif name != "quantity" and values not in _TEXT and not values.startswith(_WHOLE):
+        problems.add(f"is {kind}.", where=name, fix="Give text or whole numbers.")
+
+
 def _one_piece(column: Any, arrow: Any) -> Any:
+    if str(column.type) in _TEXT:  # codes of many rows fit into one piece where their text does not
+        column = column.dictionary_encode()
     if arrow.types.is_dictionary(column.type):
         column = column.unify_dictionaries()
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def _coded(column: Any) -> _Coded:
-    """Return a column as numbers into the values that occur: those of a dictionary as they stand, others sorted."""
-    given = hasattr(column, "dictionary")
-    column = column if given else column.dictionary_encode()
-    codes, values = _numbers(column.indices, missing=-1), np.array(column.dictionary.to_pylist())
-    unset = codes < 0
-    seen = np.bincount(codes[~unset], minlength=len(values)) > 0 if codes.size else np.zeros(len(values), dtype=bool)
-    if given and seen.all() and len(set(values.tolist())) == len(values):
+def _coded(column: Any, *, ordered: bool = False) -> _Coded:
+    """Return a column as numbers into the values that occur, as they stand where they all do, or sorted."""
+    column = column if hasattr(column, "dictionary") else column.dictionary_encode()
+    codes, values = _numbers(column.indices, missing=-1), _values(column.dictionary)
+    seen = np.zeros(len(values) + 1, dtype=bool)  # the last is that of rows without a value
+    seen[codes] = True
+    seen[-1], seen[:-1] = False, seen[:-1] & ~np.asarray(column.dictionary.is_null())
+    if seen[:-1].all() and not (ordered and (values[1:] <= values[:-1]).any()):
         return _Coded(codes, values)
-    labels, place = np.unique(values[seen].astype(str) if values.dtype == object else values[seen], return_inverse=True)
-    renumbered = np.full(len(values) + 1, -1, dtype=np.int32)  # the last is that of rows without a value
-    renumbered[:-1][seen] = place
+    labels, place = np.unique(values[seen[:-1]], return_inverse=True)
+    renumbered = np.full(len(seen), -1, dtype=np.int32)
+    renumbered[seen] = place
     return _Coded(renumbered[codes], labels)
+
+
+def _values(dictionary: Any) -> NDArray[Any]:
+    """Return the values of a dictionary; what stands for null among them is not to be used."""
+    if str(dictionary.type).startswith(_WHOLE):
+        return _numbers(dictionary, missing=0)
+    texts = [each or "" for each in dictionary.to_pylist()]
+    if cut := [each for each in texts if each.endswith("\0")]:  # arrays of text drop it: two names would be one
+        raise InputError([Problem(f"{cut[0]!r} ends in a NUL.", "table", "Take it off.")])
+    return np.array(texts, dtype=str)
 
 
 def _numbers(array: Any, *, missing: float) -> NDArray[Any]:
     """Return an Arrow array of numbers, in place where it holds no null."""
     if array.null_count:
+        if missing < 0 and str(array.type).startswith("uint"):
+            array = array.cast("int64")
         array = array.fill_null(missing)
     return np.asarray(array.to_numpy(zero_copy_only=False))
 
@@ -111,7 +152,7 @@ def _by_name(plan: Plan) -> dict[str, int]:
 
 def _referred(column: Any, names: Mapping[str, int], what: str, problems: Problems) -> NDArray[Any]:
     """Return what each row refers to by number: the numbers themselves, or those of names."""
-    if not hasattr(column, "dictionary") and str(column.type).startswith(("int", "uint")):
+    if not hasattr(column, "dictionary") and str(column.type).startswith(_WHOLE):
         numbers = _numbers(column, missing=0)
         missing = np.asarray(column.is_null())
         _tell(problems, what, np.flatnonzero(missing), f"no {what}", fix="Number each row.")
@@ -139,13 +180,9 @@ def _first(codes: NDArray[np.int64], problems: Problems, what: str, labels: Sequ
 
 
 def _quantity(column: Any, problems: Problems) -> NDArray[Any]:
-    kind = str(column.type)
-    if kind.startswith("decimal"):
+    if str(column.type).startswith("decimal"):
         column = column.cast("float64")
-    elif not kind.startswith(("int", "uint", "float", "double", "halffloat")):
-        problems.add(f"is {kind}.", where="quantity", fix="Give signed numbers, long > 0.")
-        return np.zeros(0)
-    numbers = _numbers(column, missing=0 if kind.startswith(("int", "uint")) else np.nan)
+    numbers = _numbers(column, missing=0 if str(column.type).startswith(_WHOLE) else np.nan)
     rows = np.flatnonzero(np.asarray(column.is_null()) | ~np.isfinite(numbers))
     _tell(problems, "quantity", rows, "no finite number", fix="Give a signed number, long > 0.")
     return numbers

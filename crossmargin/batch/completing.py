@@ -74,7 +74,7 @@ class Reported:
         Requirements before credit, then credits, never positive, USD; NaN where no report was wanted or made.
     gaps : tuple of (Gap, array of int)
         What reports leave out, or why there is none, and the places of the accounts.
-    modelled : array of int [n_accounts]
+    modelled : array of int [n_accounts, n_regimes]
         Net positions that a report has an amount for, and no formula.
     """
 
@@ -84,7 +84,8 @@ class Reported:
 
     def spread(self, places: NDArray[np.int64], n_accounts: int) -> Reported:
         """Return the same among more accounts, where those here stand at `places`."""
-        amounts, modelled = np.full((n_accounts, *self.amounts.shape[1:]), np.nan), np.zeros(n_accounts, dtype=np.int64)
+        amounts = np.full((n_accounts, *self.amounts.shape[1:]), np.nan)
+        modelled = np.zeros((n_accounts, self.modelled.shape[1]), dtype=np.int64)
         amounts[places], modelled[places] = self.amounts, self.modelled
         return Reported(amounts, tuple((gap, places[mine]) for gap, mine in self.gaps), modelled)
 
@@ -124,11 +125,11 @@ def reported(plan: Plan, rows: Rows, *, engine: Engine = None, progress: Progres
 class _Ground:
     """What accounts of a plan are margined from; without `run`, what each needs is made for it alone.
 
-    `takes` are the products that formulas have an amount for, template by template.
+    `takes` are the products that formulas have an amount for, template by template and regime by regime.
     """
 
     plan: Plan
-    takes: tuple[Numbers, ...]
+    takes: tuple[tuple[Numbers, ...], ...]
     run: Run | None
     _told: dict[tuple[int, str], tuple[set[str], dict[str, dict[str, Decision]]]] = field(factory=dict, init=False)
 
@@ -180,7 +181,8 @@ def _ground(plan: Plan, regimes: tuple[Regime, ...], held: Iterable[int]) -> _Gr
     """Return what is made once for the products held, and of the plan what accounts need."""
     needed = evolve(plan, kinds=(), scenarios=Scenarios(plan.products, plan.market))
     every = evolve(plan.portfolio, positions=[plan.position(str(n), n, 1.0) for n in held])
-    return _Ground(needed, tuple(kind.takes for kind in plan.kinds), _prepared(every, plan, regimes))
+    takes = tuple(tuple(kind.takes(each.name) for each in plan.regimes) for kind in plan.kinds)
+    return _Ground(needed, takes, _prepared(every, plan, regimes))
 
 
 def _prepared(every: Portfolio, plan: Plan, regimes: tuple[Regime, ...]) -> Run | None:
@@ -198,10 +200,11 @@ def _prepared(every: Portfolio, plan: Plan, regimes: tuple[Regime, ...]) -> Run 
 
 def _of_shard(ground: _Ground, rows: Rows) -> Reported:
     """Return what reports say of the accounts of a shard."""
-    amounts, modelled = np.full((*rows.wanted.shape, 2), np.nan), np.zeros(len(rows.template), dtype=np.int64)
+    amounts = np.full((*rows.wanted.shape, 2), np.nan)
+    modelled = np.zeros(rows.wanted.shape[:2], dtype=np.int64)
     reasons: dict[Gap, list[int]] = {}
     for account, kind in enumerate(rows.template.tolist()):
-        wanted, counted = rows.wanted[account], set[int]()
+        wanted = rows.wanted[account]
         numbers = np.flatnonzero(wanted.any(axis=1)).tolist()
         answers = ground.answers(kind, rows.held(account), [ground.plan.regimes[n] for n in numbers])
         for n, answer in zip(numbers, answers, strict=True):
@@ -211,8 +214,7 @@ def _of_shard(ground: _Ground, rows: Rows) -> Reported:
             if isinstance(answer, Report):
                 made = [(answer.gross(level), answer.credit(level)) for level in levels]
                 amounts[account, n, wanted[n]] = made
-                counted |= _counted(answer)
-        modelled[account] = len(counted - ground.takes[kind])
+                modelled[account, n] = len(_counted(answer) - ground.takes[kind][n])
     return Reported(amounts, tuple((gap, np.array(mine)) for gap, mine in reasons.items()), modelled)
 
 

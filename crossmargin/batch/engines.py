@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
+from numbers import Integral
 from os import cpu_count
 from os.path import isdir
 from tempfile import TemporaryDirectory
@@ -33,8 +34,10 @@ Work: TypeAlias = Callable[[Any, Any], Any]
 Outcome: TypeAlias = tuple[int, Any]
 Futures: TypeAlias = dict[Any, int]
 
+_CLOSED = ("closing", "closed", "CLOSE", "TERMINATE")  # of Dask; of multiprocessing
 TRIES = 3
 BAR_AFTER = 2.0  # seconds
+WORKER_WITHIN = 30  # seconds, of a cluster that has none
 
 
 def run(
@@ -65,7 +68,7 @@ def run(
     Raises
     ------
     InputError
-        No such engine, or something that cannot be sent to another process.
+        No such engine, one that is closed or has no worker, or something that cannot be sent to another process.
     CrossMarginError
         Tasks were lost again and again, or there is no room for what they share.
     Exception
@@ -94,13 +97,22 @@ def opened(engine: Engine) -> Iterator[Engine]:
     elif is_dask(engine) and getattr(engine, "asynchronous", False):
         fix = "Give a Client made without asynchronous=True."
         raise InputError([Problem("an asynchronous client cannot be waited for.", "engine", fix)])
+    elif getattr(engine, "status", "") in _CLOSED or getattr(engine, "_state", "") in _CLOSED:
+        raise InputError([Problem(f"{type(engine).__name__} is closed.", "engine", "Give one that is open.")])
     else:
+        if is_dask(engine):
+            _with_a_worker(engine)
         yield engine
 
 
 def is_dask(engine: Engine) -> bool:
     """Whether an engine is a client of Dask, without importing that."""
     return type(engine).__module__.split(".")[0] == "distributed" and hasattr(engine, "scatter")
+
+
+def is_count(value: object) -> bool:
+    """Whether a value is a whole number of 1 or more, be it of Python or of NumPy."""
+    return isinstance(value, Integral) and int(value) >= 1
 
 
 def workers(engine: Engine) -> int:
@@ -139,7 +151,7 @@ def _repeated(work: Work, shared: Any, tasks: Sequence[Any], engine: Engine) -> 
     for attempt in range(TRIES):
         with _folder() as folder:
             send = _sender(work, shared, engine, folder if attempt == 0 or not is_dask(engine) else "")
-            for number, result in _taken({send(tasks[number]): number for number in left}, engine):
+            for number, result in _taken(send, {number: tasks[number] for number in left}, engine):
                 if isinstance(result, _Lost):
                     left[number] = result.why
                 else:
@@ -169,6 +181,7 @@ def _by_file(work: Work, shared: Any, engine: Engine, folder: str) -> Callable[[
 
 def _by_wire(work: Work, shared: Any, client: Any) -> Callable[[Any], Any]:
     """Return what submits a task whose data are sent to the workers."""
+    _with_a_worker(client)
     (common,) = client.scatter([shared], broadcast=True, hash=False)
     return lambda task: client.submit(work, common, client.scatter([task], hash=False)[0], pure=False)
 
@@ -184,9 +197,12 @@ class _Lost:
     why: str
 
 
-def _taken(futures: Futures, engine: Engine) -> Iterator[Outcome]:
-    """Yield number and result of futures as they are done, each let go of once it is taken."""
+def _taken(send: Callable[[Any], Any], tasks: Mapping[int, Any], engine: Engine) -> Iterator[Outcome]:
+    """Send tasks; yield number and result of each as they are done, its future let go of once it is taken."""
+    futures: Futures = {}
     try:
+        for number, task in tasks.items():
+            futures[_sent(send, task)] = number
         for future, ask in _arriving(futures, engine):
             try:
                 result = ask()
@@ -204,6 +220,15 @@ def _taken(futures: Futures, engine: Engine) -> Iterator[Outcome]:
     finally:
         for future in futures:
             future.cancel()
+
+
+def _sent(send: Callable[[Any], Any], task: Any) -> Any:
+    try:
+        return send(task)
+    except RuntimeError as error:
+        if "after shutdown" not in str(error):
+            raise
+        raise InputError([Problem(f"takes no tasks: {error}.", "engine", "Give one that is open.")]) from error
 
 
 def _arriving(futures: Futures, engine: Engine) -> Iterator[tuple[Any, Callable[[], Any]]]:
@@ -230,12 +255,21 @@ def _folder() -> Iterator[str]:
         yield folder
 
 
+def _with_a_worker(client: Any) -> None:
+    """Wait a while for the first worker of a cluster; raise if none comes."""
+    try:
+        client.wait_for_workers(1, timeout=WORKER_WITHIN)
+    except TimeoutError as error:
+        fix = "Start workers and look whether they reach the scheduler, then run again."
+        raise InputError([Problem(f"has no worker; none came in {WORKER_WITHIN} s.", "engine", fix)]) from error
+
+
 @contextmanager
 def _cluster(name: str) -> Iterator[Any]:
     """Yield a client of a cluster on this machine, a process for each core."""
     if name != "dask":
         raise InputError([Problem(f"unknown engine {name!r}.", "engine", suggestion(name, ("threads", "dask")))])
-    with _distributed().Client(processes=True, threads_per_worker=1, dashboard_address=None) as client:
+    with _distributed().Client(processes=True, threads_per_worker=1, dashboard_address=":0") as client:
         yield client
 
 

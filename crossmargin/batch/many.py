@@ -14,7 +14,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from crossmargin.batch.engines import Engine, Progress, opened
+from crossmargin.batch.engines import Engine, Progress, is_count, opened
 from crossmargin.batch.planning import Plan
 from crossmargin.batch.positions import Positions
 from crossmargin.batch.results import Batch
@@ -67,7 +67,8 @@ def margin_many(
         Where pools are measured, in shards of accounts: this process, an executor of `concurrent.futures`, a
         `distributed.Client`, or `"dask"` for a cluster on this machine. The result is the same to the last bit.
     progress : callable or bool, optional
-        Called with the shards done, those there are, and the name of the last; see `engines.run`.
+        Called with the shards done, those there are, and the name of the last, template by template; see `engines.run`.
+        A stream is one piece and tells nothing.
 
     Returns
     -------
@@ -229,7 +230,7 @@ def stored(pnl: Mapping[ScenarioSpec, PnL], plan: Plan, *, precision: str = "exa
     """
     problems = _without_pnl(pnl, plan)
     if precision not in PRECISIONS:
-        problems.add(f"unknown precision {precision!r}.", where="precision", fix=suggestion(precision, PRECISIONS))
+        problems.add(f"unknown precision {precision!r}.", where="precision", fix=suggestion(str(precision), PRECISIONS))
     problems.raise_if_any("P&L cannot be stored")
     store = _filled(pnl, plan, single=precision == "single")
     bad = np.flatnonzero(~np.isfinite(store.largest))
@@ -403,7 +404,7 @@ def refuse(
     else:
         problems.extend(_without_pnl(pnl, plan).found)
     if precision not in PRECISIONS:
-        problems.add(f"unknown precision {precision!r}.", where="precision", fix=suggestion(precision, PRECISIONS))
+        problems.add(f"unknown precision {precision!r}.", where="precision", fix=suggestion(str(precision), PRECISIONS))
     problems.raise_if_any("These positions cannot be margined")
 
 
@@ -413,7 +414,7 @@ def _arguments_that_are_none(positions: object, pnl: object, plan: object, threa
     for name, given, kind in zip(("positions", "pnl", "plan"), (positions, pnl, plan), wanted, strict=True):
         if not isinstance(given, kind):
             problems.add(f"is {type(given).__name__}.", where=name, fix="Give Positions, plan.revalue(), the plan.")
-    if not isinstance(threads, int) or threads < 1:
+    if not is_count(threads):
         problems.add(f"{threads!r} is no number of threads.", where="threads", fix="Give 1 or more.")
     return problems
 

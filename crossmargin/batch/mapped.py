@@ -12,7 +12,7 @@ import mmap
 import os
 import pickle
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -115,12 +115,13 @@ def written_whole(path: Path) -> Iterator[Path]:
     CrossMarginError
         The system cannot write it, such as for want of room.
     """
-    beside = path.with_name(f".{path.name}.{uuid4().hex}.part")  # two workers may write the same shard
+    beside = path.with_name(f".{uuid4().hex}.part")  # two workers may write the same shard
     try:
         yield beside
         beside.replace(path)
     except OSError as error:
-        fix = "Make room, or choose another folder (TMPDIR for temporary files), and run again."
+        fix = "Make room and allow writing, or choose another folder (TMPDIR for temporary files), and run again."
         raise CrossMarginError(f"{path}: cannot be written ({error.strerror or error}). {fix}") from error
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # where it cannot be removed, it was not made; what went wrong is told above
+            beside.unlink()

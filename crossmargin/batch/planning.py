@@ -112,10 +112,9 @@ class Kind:
         terms = (term for figure in self.figures for term in figure.term.walk())
         return tuple(dict.fromkeys(term.unit for term in terms if term.unit is not None))
 
-    @cached_property
-    def takes(self) -> Numbers:
-        """The products that some figure has an amount for."""
-        return frozenset().union(*(figure.term.takes for figure in self.figures))
+    def takes(self, regime: str) -> Numbers:
+        """Return the products that some figure of a regime has an amount for, at whatever level."""
+        return frozenset().union(*(figure.term.takes for figure in self.figures if figure.regime == regime))
 
     @cached_property
     def gaps(self) -> tuple[tuple[Gap, Numbers], ...]:

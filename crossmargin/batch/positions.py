@@ -7,6 +7,7 @@ Nothing here margins.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from reprlib import repr as shortened
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,17 @@ from numpy.typing import ArrayLike, NDArray
 
 from crossmargin.batch.arrow import columns_from_arrow
 from crossmargin.batch.planning import Plan
-from crossmargin.errors import Problems, suggestion
+from crossmargin.errors import InputError, Problem, Problems, suggestion
 from crossmargin.portfolio import Portfolio
 from crossmargin.products.treasuries import TREASURY_SECURITIES
 
 
-def _places(value: ArrayLike) -> NDArray[Any]:
-    return np.ascontiguousarray(value)
+def _column(value: ArrayLike) -> NDArray[Any]:
+    try:
+        return np.ascontiguousarray(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        what, fix = f"{shortened(value)} is no column.", "Give a flat one, of numbers or of text."
+        raise InputError([Problem(what, "positions", fix)]) from error
 
 
 def _nothing() -> NDArray[np.int64]:
@@ -44,13 +49,18 @@ class Positions:
         What accounts are called; numbering them beforehand saves the sorting.
     template : array of int [n_accounts]
         Number of the template that each account is like, in the order of `labels`; empty where the plan has only one.
+
+    Raises
+    ------
+    InputError
+        A column that is none, such as of lists.
     """
 
-    account: NDArray[Any] = field(converter=_places)
-    product: NDArray[Any] = field(converter=_places)
-    quantity: NDArray[Any] = field(converter=_places)
-    labels: NDArray[Any] = field(factory=_nothing, converter=_places)
-    template: NDArray[Any] = field(factory=_nothing, converter=_places)
+    account: NDArray[Any] = field(converter=_column)
+    product: NDArray[Any] = field(converter=_column)
+    quantity: NDArray[Any] = field(converter=_column)
+    labels: NDArray[Any] = field(factory=_nothing, converter=_column)
+    template: NDArray[Any] = field(factory=_nothing, converter=_column)
 
     def numbered(self) -> Positions:
         """Return the same with accounts as numbers, each with its template."""
@@ -68,11 +78,12 @@ class Positions:
         ----------
         table
             With columns `account`, `product` (symbol, CUSIP or number in the plan), `quantity` and, where the plan has
-            several templates, `template`. Dictionary-encoded columns are used as they are.
+            several templates, `template`. Dictionary-encoded columns are used as they are, accounts if their labels
+            are sorted.
         plan : Plan
             Whose products and templates they are.
         columns : mapping, optional
-            What columns are called: `{"quantity": "net_contracts"}`.
+            What columns are called, where otherwise: `{"quantity": "net_contracts"}`.
 
         Raises
         ------

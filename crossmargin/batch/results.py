@@ -142,19 +142,26 @@ class Batch:
         told = (gap for gap in self.gaps if gap.reported)
         return tuple(f"{gap.regime}, {gap.level}, {gap.pot}: {gap.what} ({gap.accounts:,} accounts)" for gap in told)
 
-    @cached_property
-    def unmodelled(self) -> NDArray[np.int64]:
-        """Net positions of each account that no figure has an amount for, whatever the regime: [n_accounts]."""
+    def unmodelled(self, regime: Regime | str) -> NDArray[np.int64]:
+        """Return how many net positions of each account have no amount under a regime, at whatever level: [n_accounts].
+
+        Raises
+        ------
+        InputError
+            The batch has no such regime.
+        """
+        name = self._known(regime, LEVELS[0])
         held, counts = self.held, np.diff(self.held.starts[:: self.held.n_silos])
         account = np.repeat(np.arange(len(counts)), counts)
         missing = np.zeros((len(self.plan.kinds), len(self.plan.products)), dtype=bool)
         for number, kind in enumerate(self.plan.kinds):
-            missing[number, [n for n in range(len(self.plan.products)) if n not in kind.takes]] = True
+            missing[number, list(frozenset(range(len(self.plan.products))) - kind.takes(name))] = True
         template = np.empty(len(counts), dtype=np.int64)
         template[self.places] = self.template
         none = missing[template[account], held.row_ids[: len(held.quantities)]]
         found = np.bincount(account[none], minlength=len(counts))[self.places]
-        return found if self.reported is None else found - self.reported.modelled
+        number = [each.name for each in self.plan.regimes].index(name)
+        return found if self.reported is None else found - self.reported.modelled[:, number]
 
     def digest(self) -> str:
         """Return a hash of plan, accounts, losses and figures: the same for any order of rows and number of threads.

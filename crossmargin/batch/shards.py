@@ -41,8 +41,8 @@ def pool_tails_on(
     threads : int
         In each shard.
     progress : callable or bool, optional
-        Called with the shards done, those there are, and the name of the last. Without one a bar shows on a terminal
-        after two seconds if `tqdm` is installed; False shows nothing.
+        Called with the shards done, those there are, and the name of the last, which counts the accounts held here.
+        Without one a bar shows on a terminal after two seconds if `tqdm` is installed; False shows nothing.
     shards : int, optional
         How many; so many that each takes a second or so unless given.
 

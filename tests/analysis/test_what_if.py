@@ -118,7 +118,7 @@ def test_an_empty_book_has_no_charge():
     assert tails_of_pools(made_up(4), [], [], measure=MEASURES[0]).charges.tolist() == [0.0]
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, "5", None])
 def test_bad_questions_are_refused(bad):
     pnl = made_up(5)
     book = tails_of_pools(pnl, FUTURES, [1.0] * 5, measure=MEASURES[0])
@@ -128,7 +128,7 @@ def test_bad_questions_are_refused(bad):
     with pytest.raises(InputError, match="was not revalued"):
         book.delta(ShortRateFuture("SR3", 202803), 1.0)
     with pytest.raises(InputError, match="a limit of"):
-        book.max_size(FUTURES[0], math.nan if math.isnan(bad) else -1.0)
+        book.max_size(FUTURES[0], -1.0 if bad == math.inf else bad)
     with pytest.raises(InputError, match="no pool"):
         book.marginal("bok")
     with pytest.raises(InputError, match="has no root"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from datetime import date, timedelta
 from functools import cache
 
@@ -20,9 +21,11 @@ from crossmargin.analysis.what_if.arithmetic import OPERATIONS
 from crossmargin.batch.terms import Columns, Term, Tile
 from crossmargin.errors import InputError
 from crossmargin.guardrails import GUARDRAILS
+from crossmargin.margin import margin
 from crossmargin.products import ShortRateFuture, TreasuryBill
 from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, SILOED, regime, with_rulesets
 from crossmargin.registry import rules
+from crossmargin.results import LEVELS
 from tests.reference.what_if_twin import totals, with_trade
 
 CENT = 0.005
@@ -87,9 +90,57 @@ def test_a_delta_is_what_margining_the_whole_book_gives(sized, trade):
     after = totals(with_trade(book.portfolio, trade, samples.SETTLES), book.market, book.regimes, overlaid() * sized)
     delta = book.delta(trade)
     for total, was in before.items():
-        assert delta.whole(*total)
         assert book.totals[total] == pytest.approx(was, abs=CENT)
-        assert delta.change(*total) == pytest.approx(after[total] - was, abs=CENT)
+        assert delta.whole(*total) is delta.modelled(*total) is not math.isnan(delta.change(*total))
+        if delta.whole(*total):
+            assert delta.change(*total) == pytest.approx(after[total] - was, abs=CENT)
+
+
+@given(trade=trades)
+@settings(max_examples=8, deadline=None)
+def test_a_trade_is_not_modelled_where_the_report_says_so_of_the_position(trade):
+    book, _ = live()
+    report = margin(with_trade(book.portfolio, trade, samples.SETTLES), book.market, SILOED)
+    named = f"trade: {trade[1].symbol}" in {line.name for _, line in report.not_modelled()}
+    delta = book.delta(trade)
+    assert [delta.modelled(SILOED, level) for level in LEVELS] == [not named] * 2
+
+
+def test_a_change_that_is_not_known_is_no_number_to_anybody():
+    book, _ = live()
+    for account in ACCOUNTS:
+        for level in LEVELS:
+            more = book.marginal(account, level=level)
+            for place in np.ndindex(more.shape):
+                regime, trade = book.regimes[place[0]], (account, book.universe[place[1]], -1.0)
+                delta = book.delta(trade)
+                known = delta.whole(regime, level)
+                assert known is not math.isnan(delta.change(regime, level)) is not np.isnan(more[place])
+                assert known <= delta.modelled(regime, level)
+                with nullcontext() if known else pytest.raises(InputError, match=r"(left out here|not modelled) \("):
+                    assert book.max_size(trade, -math.inf, regime=regime, level=level) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("account", "kind", "pot", "harmonized"),
+    [
+        ("MER-XM", "future_option", {"clearing": "clearing, CME", "customer": "customer, NORTHGATE"}, False),
+        ("MER-FUT", "treasury_note", dict.fromkeys(LEVELS, "customer, carrying firm"), True),
+        ("MER-GOV", "treasury_future", dict.fromkeys(LEVELS, "customer, carrying firm"), True),
+    ],
+)
+def test_what_nobody_models_is_neither_free_nor_unlimited(account, kind, pot, harmonized):
+    book, _ = live()
+    trade = account, next(each for each in book.universe if each.kind == kind), 1e6
+    delta = book.delta(trade)
+    for level in LEVELS:
+        assert not delta.modelled("siloed", level)
+        assert math.isnan(delta.change("siloed", level))
+        with pytest.raises(InputError, match=rf"{trade[1].symbol} in {account}: not modelled \(siloed, {pot[level]}"):
+            book.max_size(trade, 1e9, regime="siloed", level=level)
+    assert delta.modelled("harmonized") is harmonized
+    assert "siloed not modelled" in repr(delta)
+    assert str(delta).count("not modelled") == (4 if harmonized else 6)
 
 
 def test_the_trade_that_fills_a_missing_leg_and_the_one_that_closes_a_position():
@@ -107,11 +158,14 @@ def test_gaps_travel_with_the_answer():
     mine = [each for each in portfolio.accounts if each.id in {"PAT-SEC", "MER-FUT"}]
     book = what_if(evolve(portfolio, accounts=mine, positions=held), market, regimes=SILOED)
     delta = book.delta(("PAT-SEC", held[0].product, 1.0))
+    assert math.isnan(delta.change("siloed"))
+    assert delta.modelled("siloed")
     assert not delta.whole("siloed")
+    assert "no formula here" in repr(delta)
     assert any("occ_stans_like" in told for told in delta.not_modelled)
     assert all(gap.reported for gap in delta.gaps if "occ_stans_like" in gap.what)
     assert np.isnan(book.marginal("PAT-SEC", [held[0].product])).all()
-    with pytest.raises(InputError, match="no formula for all of occ_stans_like"):
+    with pytest.raises(InputError, match=r"left out here \(siloed, clearing, OCC\): all of occ_stans_like"):
         book.max_size(("PAT-SEC", held[0].product, 1.0), 1e9, regime="siloed")
 
 
@@ -120,7 +174,7 @@ def test_marginals_are_deltas_of_one_unit():
     some = book.universe[:4]
     found = book.marginal("MER-XM", some, level="customer")
     assert found.shape == (3, 4)
-    assert found[1, 2] == book.delta(("MER-XM", some[2], 1.0)).change("cross_margin", "customer")
+    assert found[1, 2] == book.delta(("MER-XM", some[2], 1.0)).change(CROSS_MARGIN, "customer")
     assert book.marginal("MER-XM", []).shape == (3, 0)
 
 
@@ -146,6 +200,8 @@ def test_a_copy_answers_alike():
 def test_max_size_lands_on_the_limit_and_nothing_below_exceeds_it(trade, where, share):
     book, _ = live()
     account, product, quantity = trade
+    if not book.delta(trade).whole(where):
+        return
     now = book.totals[where, "clearing"]
     limit, sign = share * now, math.copysign(1.0, quantity)
     size = book.max_size(trade, limit, regime=where)
@@ -163,8 +219,7 @@ def test_no_room_and_no_end():
     book, _ = live()
     trade = ("MER-XM", book.universe[2], -1.0)
     assert book.max_size(trade, 0.0, regime="siloed") == 0.0
-    bill = next(each for each in book.universe if each.kind == "treasury_bill")
-    assert book.max_size(("MER-FUT", bill, 1.0), 1e9, regime="siloed", level="customer") >= 0.0
+    assert book.max_size(("NG-XM", book.universe[2], 1.0), 1e9, regime="siloed", level="customer") == math.inf
 
 
 # ------------------------------------------------------------------------------------------------- cliffs
@@ -198,8 +253,6 @@ def test_until_the_next_scenario_a_tail_is_linear():
 
 
 def _note(book, trade):
-    from crossmargin.margin import margin
-
     report = margin(with_trade(book.portfolio, ("MER-XM", *trade), None), book.market, CROSS_MARGIN)
     return next(each.line.note for each in report.credits if each.owner == "MERIDIAN")
 
@@ -282,6 +335,7 @@ def test_every_amount_of_a_book_lies_in_its_range(trade, far, share):
         (("MER-XM", ShortRateFuture("SR3", 203003), 1.0), "not in the universe"),
         (("MER-XM", [], 1.0), "not in the universe"),
         ("MER-XM", "is no trade"),
+        (("MER-XM", ShortRateFuture("SR3", 203003)), "a tuple of 2 is no trade"),
         (None, "is no trade"),
     ],
 )
@@ -290,7 +344,7 @@ def test_trades_that_are_none(trade, told):
         live()[0].delta(trade)
 
 
-@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e300, "1", None])
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e300, "1", None, SILOED])
 def test_quantities_that_are_none(bad):
     book, _ = live()
     with pytest.raises(InputError, match="quantity is"):
@@ -302,10 +356,20 @@ def test_questions_that_are_none():
     trade = ("MER-XM", book.universe[2], 1.0)
     with pytest.raises(InputError, match="no regime 'silo'"):
         book.delta(trade).change("silo")
+    with pytest.raises(InputError, match="a list is no regime"):
+        book.delta(trade).whole([SILOED])
+    with pytest.raises(InputError, match="no regime 'cross_margin_cme_span2_like'") as unknown:
+        book.delta(trade).change(SIZED[0])
+    assert len(str(unknown.value)) < 200
+    for limit in ("5", None, math.nan, 1j):
+        with pytest.raises(InputError, match="a limit of"):
+            book.max_size(trade, limit, regime=SILOED)
+    for ask in (book.marginal, book.distance_to_cliff):
+        for universe in (trade[1], "ZN"):
+            with pytest.raises(InputError, match="Give products in a list"):
+                ask("MER-XM", universe)
     with pytest.raises(InputError, match="no level 'clear'"):
         book.max_size(trade, 1e9, regime="siloed", level="clear")
-    with pytest.raises(InputError, match="a limit of nan"):
-        book.max_size(trade, math.nan, regime="siloed")
     with pytest.raises(InputError, match="a quantity of 0"):
         book.max_size((*trade[:2], 0.0), 1e9, regime="siloed")
     with pytest.raises(InputError, match="unknown account"):
@@ -314,8 +378,15 @@ def test_questions_that_are_none():
 
 def test_books_that_are_none():
     portfolio, market = sample()
-    with pytest.raises(InputError, match="is no product"):
+    with pytest.raises(InputError, match="'ZN' is no product"):
         what_if(portfolio, market, universe=["ZN"])
+    with pytest.raises(InputError, match="a Portfolio is no product"):
+        what_if(portfolio, market, universe=[portfolio])
+    with pytest.raises(InputError, match="Give products in a list"):
+        what_if(portfolio, market, universe=portfolio.products[0])
+    with pytest.raises(InputError, match="None was given") as none:
+        what_if(None, None)
+    assert len(none.value.problems) == 2
     with pytest.raises(InputError, match="no regime"):
         what_if(portfolio, market, regimes=[])
     with pytest.raises(InputError, match="is not a date"):

@@ -7,8 +7,9 @@ does.
 
 from __future__ import annotations
 
-from crossmargin.analysis.what_if.book import Delta, Trade, WhatIf, what_if
+from crossmargin.analysis.what_if.book import WhatIf, what_if
 from crossmargin.analysis.what_if.cliffs import Cliff
+from crossmargin.analysis.what_if.delta import Delta, Trade
 from crossmargin.analysis.what_if.pools import PoolTails, tails_of_pools
 
 __all__ = ["Cliff", "Delta", "PoolTails", "Trade", "WhatIf", "tails_of_pools", "what_if"]

@@ -2,8 +2,8 @@
 
 Call `what_if(portfolio, market, regimes=..., universe=...)` once; the `WhatIf` it returns answers `delta`, `marginal`,
 `max_size` and `distance_to_cliff`. It is frozen and nothing of it is written to after it is made, so that any number of
-threads may ask at once. Changes are those of `margin` on the book with the trade. What has no formula here, and the
-report of the book has, is named by every answer that it touches: `Delta.gaps`.
+threads may ask at once. Changes are those of `margin` on the book with the trade. Where the report has what has no
+formula here, or nobody models the trade, a change is NaN, a size is refused, and `Delta.gaps` names what is missing.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from datetime import date
-from typing import TypeAlias
 
 import numpy as np
 from attrs import field, frozen
 
 from crossmargin.analysis.what_if.cliffs import Cliff, cliffs
+from crossmargin.analysis.what_if.delta import Delta, Total, Trade, is_number, products_of, said, total_named
 from crossmargin.analysis.what_if.drawing import Drawn, Place, drawn, place_of
 from crossmargin.analysis.what_if.leaves import Holding, Losses
 from crossmargin.analysis.what_if.nodes import Along, Measured, measured
 from crossmargin.batch.planning import Gap
 from crossmargin.batch.terms import LEFT_OUT, NOT_MODELLED
+from crossmargin.checking import check_arguments
 from crossmargin.columns import FloatArray, as_date
 from crossmargin.errors import InputError, Problem, Problems, suggestion
 from crossmargin.margin import named, prepare
@@ -35,61 +36,24 @@ from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, SILOED, Regime
 from crossmargin.registry import rulebook
 from crossmargin.results import LEVELS
 
-Trade: TypeAlias = tuple[str, Product, float]
-Total: TypeAlias = tuple[str, str]
-
 _CLOSE = 2.0**-44  # a step of a size, relative to it, below which none is taken: 6e-14
 _MOST_STEPS = 20_000
-
-
-@frozen
-class Delta:
-    """What one trade changes.
-
-    Attributes
-    ----------
-    trade : tuple
-        Account, product, signed quantity.
-    changes : mapping of (regime, level) to float
-        Requirement less credit with the trade, minus the same without, USD; negative where the trade hedges.
-    gaps : tuple of Gap
-        What the changes leave out: `reported` ones the report of the book has, the others nobody models.
-    """
-
-    trade: Trade
-    changes: Mapping[Total, float]
-    gaps: tuple[Gap, ...] = ()
-
-    def change(self, regime: str, level: str = "clearing") -> float:
-        """Return what the trade adds to what is owed at one level under one regime, USD.
-
-        Raises
-        ------
-        InputError
-            The book has no such regime, or nobody has such a level.
-        """
-        return self.changes[_known((regime, level), self.changes)]
-
-    def whole(self, regime: str, level: str = "clearing") -> bool:
-        """Return whether the change is that of the report: nothing was left out that the trade could touch."""
-        _known((regime, level), self.changes)
-        return not any(gap.reported and (gap.regime, gap.level) == (regime, level) for gap in self.gaps)
-
-    @property
-    def not_modelled(self) -> tuple[str, ...]:
-        """What the changes leave out, in words: first what the report of the book has."""
-        told = sorted(self.gaps, key=lambda gap: not gap.reported)
-        return tuple(dict.fromkeys(f"{gap.regime}, {gap.level}, {gap.pot}: {gap.what}" for gap in told))
+_GAPS = (LEFT_OUT, NOT_MODELLED)
 
 
 @frozen(eq=False)
 class _Asked:
-    """What is answered for one place: its program, the nodes of every total, and what is left out."""
+    """What is answered for one place: its program, the nodes of every total, and what has no amount.
+
+    `because` says of every total that is not known what is missing; `unmodelled` are those where nobody has it.
+    """
 
     product: Product
     along: Along
     roots: tuple[tuple[Total, tuple[int, ...]], ...]
     gaps: tuple[Gap, ...]
+    because: Mapping[Total, tuple[Gap, ...]]
+    unmodelled: frozenset[Total]
 
 
 @frozen(eq=False)
@@ -139,7 +103,9 @@ class WhatIf:
             amounts = asked.along.at(quantity)
             for total, roots in asked.roots:
                 changes[total] = sum([amounts[n] - base[n] for n in roots])
-        return Delta(trade, changes, asked.gaps)
+        for total in asked.because:
+            changes[total] = math.nan
+        return Delta(trade, changes, asked.gaps, asked.unmodelled)
 
     def marginal(
         self, account: str, universe: Iterable[Product] | None = None, *, level: str = "clearing"
@@ -156,18 +122,22 @@ class WhatIf:
         Returns
         -------
         array [n_regimes, n_products]
-            NaN where the report has something that has no formula here; `delta` names it.
+            NaN where a change is not known; `delta` names what is missing.
+
+        Raises
+        ------
+        InputError
+            What `delta` refuses, a universe that is no list of products, a level that nobody has.
         """
-        products = self.universe if universe is None else tuple(universe)
-        found = np.full((len(self.regimes), len(products)), np.nan)
+        products = self.universe if universe is None else products_of(universe)
+        totals = [total_named(regime, level, self.totals) for regime in self.regimes]
+        found = np.empty((len(totals), len(products)))
         for column, product in enumerate(products):
-            more = self.delta((account, product, 1.0))
-            for row, regime in enumerate(self.regimes):
-                change = more.change(regime.name, level)
-                found[row, column] = change if more.whole(regime.name, level) else np.nan
+            changes = self.delta((account, product, 1.0)).changes
+            found[:, column] = [changes[total] for total in totals]
         return found
 
-    def max_size(self, trade: Trade, limit: float, *, regime: str, level: str = "clearing") -> float:
+    def max_size(self, trade: Trade, limit: float, *, regime: Regime | str, level: str = "clearing") -> float:
         """Return the largest size of a trade up to which a total never exceeds `limit`, USD.
 
         Parameters
@@ -182,14 +152,14 @@ class WhatIf:
         Returns
         -------
         float
-            Units, not negative; 0 where the limit is exceeded already, infinity where no size up to `MOST_QUANTITY`
-            exceeds it.
+            Units, not negative; 0 where the limit is exceeded already, even by a trade that lowers the total (`delta`
+            says by how much), infinity where no size up to `MOST_QUANTITY` exceeds it.
 
         Raises
         ------
         InputError
-            What `delta` refuses, a limit that is not a number, a trade that touches what has no formula here, a total
-            that runs along the limit.
+            What `delta` refuses, a limit that is not a number, a trade whose change is not known, a total that runs
+            along the limit.
 
         Notes
         -----
@@ -198,13 +168,12 @@ class WhatIf:
         from those of its parts. Steps narrow to 6e-14 of the size; what is returned is never beyond the first crossing.
         """
         asked, quantity = self._place(trade)
-        total = _known((regime, level), self.totals)
-        if math.isnan(limit) or not quantity:
-            what = f"a limit of {limit}." if quantity else "a quantity of 0."
+        total = total_named(regime, level, self.totals)
+        if not is_number(limit) or not quantity:
+            what = f"a limit of {said(limit)}." if quantity else "a quantity of 0."
             raise InputError([Problem(what, "max_size", "Give a number, and a quantity above or below 0.")])
-        if left := [gap for gap in asked.gaps if gap.reported and (gap.regime, gap.level) == total]:
-            fix = "Margin the book with trades of several sizes."
-            raise InputError([Problem(f"no formula for {gap.what}.", f"{gap.regime}, {gap.pot}", fix) for gap in left])
+        if total in asked.because:
+            raise _refusal(trade, asked, total)
         roots = dict(asked.roots).get(total, ())
         room = limit - self.totals[total] + sum(asked.along.base[n] for n in roots)
         if self.totals[total] > limit:
@@ -235,7 +204,7 @@ class WhatIf:
         InputError
             An account or products that the book does not know.
         """
-        products = () if account is None else self.universe if universe is None else tuple(universe)
+        products = () if account is None else self.universe if universe is None else products_of(universe)
         asked = {product: self._place((account or "", product, 1.0))[0].along for product in products}
         return cliffs(self._drawn, self._measured, asked)
 
@@ -253,20 +222,22 @@ class WhatIf:
         except (TypeError, ValueError):
             pass
         fix = f"Give a finite signed number, up to {MOST_QUANTITY:g}."
-        raise InputError([Problem(f"quantity is {quantity!r}.", "trade", fix)])
+        raise InputError([Problem(f"quantity is {said(quantity)}.", "trade", fix)])
 
     def _unknown(self, trade: object) -> InputError:
         """Return everything that is wrong with a trade."""
         problems = Problems()
         if not (isinstance(trade, tuple) and len(trade) == 3):
-            problems.add(f"{trade!r} is no trade.", where="trade", fix="Give account, product and quantity.")
+            what = f"a tuple of {len(trade)}" if isinstance(trade, tuple) else said(trade)
+            problems.add(f"{what} is no trade.", where="trade", fix="Give account, product and quantity.")
             return InputError(problems.found)
         account, product, _ = trade
         accounts = [each.id for each in self.portfolio.accounts]
         if account not in accounts:
-            problems.add(f"unknown account {account!r}.", where="trade", fix=suggestion(str(account), accounts))
+            fix = suggestion(account if isinstance(account, str) else "", accounts)
+            problems.add(f"unknown account {said(account)}.", where="trade", fix=fix)
         if product not in self.universe:
-            name = getattr(product, "symbol", repr(product))
+            name = product.symbol if hasattr(product, "kind") else said(product)
             problems.add(f"{name} is not in the universe.", where="trade", fix="Name it when the book is made.")
         return InputError(problems.found)
 
@@ -314,12 +285,13 @@ def what_if(
     >>> more.change("siloed") > 0.0 > more.change("cross_margin")
     True
     """
-    meant, book = named(regimes), rulebook(rules)
+    check_arguments(portfolio, market)
+    meant, book, universe = named(regimes), rulebook(rules), products_of(universe)
     settles = settles if settles is None else as_date(settles, "settles")
-    products = tuple(dict.fromkeys([*portfolio.products, *universe]))
-    if strange := [each for each in products if not hasattr(each, "kind")]:
+    if strange := [each for each in universe if not hasattr(each, "kind")]:
         fix = "Make products by crossmargin.products."
-        raise InputError([Problem(f"{strange[0]!r} is no product.", "universe", fix)])
+        raise InputError([Problem(f"{said(strange[0])} is no product.", "universe", fix)])
+    products = tuple(dict.fromkeys([*portfolio.products, *universe]))
     run = prepare(portfolio, market, meant, book)
     found = drawn(portfolio, market, products, regimes=meant, settles=settles, book=book)
     state = measured((each.term for each in found.figures), _losses(found), _holding(portfolio, found))
@@ -355,11 +327,15 @@ def _losses(found: Drawn) -> Losses:
 
 @frozen(eq=False)
 class _Root:
-    """A figure as its place in a total: its node, if it has one, what it rests on, and what it leaves out."""
+    """A figure as its place in a total: its node, if it has one, what it is about, and what it has an amount for.
+
+    `gaps` are what has none, each with the places it is about.
+    """
 
     total: Total
     node: int | None
     touched: frozenset[int]
+    measured: frozenset[int]
     gaps: tuple[tuple[Gap, frozenset[int]], ...]
 
 
@@ -370,39 +346,72 @@ def _roots(found: Drawn, state: Measured) -> list[_Root]:
         gaps = [
             (Gap(figure.regime, figure.level, figure.pot, term.name, reported=term.how == LEFT_OUT), term.products)
             for term in terms
-            if term.how in (LEFT_OUT, NOT_MODELLED)
+            if term.how in _GAPS
         ]
         touched = frozenset[int]().union(*(term.products for term in terms))
+        amounts = (term.products for term in terms if term.how not in (*_GAPS, "held"))  # a flag is no amount
         node = state.graph.number.get(figure.term)
-        roots.append(_Root((figure.regime, figure.level), node, touched, tuple(gaps)))
+        total = figure.regime, figure.level
+        roots.append(_Root(total, node, touched, frozenset[int]().union(*amounts), tuple(gaps)))
     return roots
 
 
 def _answers(state: Measured, roots: list[_Root], place: int) -> _Asked:
     """Return what is answered for a place, made beforehand."""
-    along = state.along(place)
+    along, mine = state.along(place), [root for root in roots if place in root.touched]
     moved: dict[Total, list[int]] = {}
     held, gaps = state.holding.there | {place}, dict[Gap, None]()
-    for root in (root for root in roots if place in root.touched):
+    for root in mine:
         if root.node is not None and root.node in along.moved:
             moved.setdefault(root.total, []).append(root.node)
         gaps |= dict.fromkeys(gap for gap, products in root.gaps if not held.isdisjoint(products))
+    unmodelled = _unmodelled(mine, place)
+    because: dict[Total, tuple[Gap, ...]] = dict(unmodelled)
+    for gap in gaps:
+        if gap.reported:
+            total = gap.regime, gap.level
+            because[total] = (gap, *because.get(total, ()))
     return _Asked(
         state.holding.products[place],
         along,
         tuple((total, tuple(nodes)) for total, nodes in moved.items()),
         tuple(gaps),
+        because,
+        frozenset(unmodelled),
     )
 
 
-def _known(total: Total, totals: Mapping[Total, float]) -> Total:
-    if total in totals:
-        return total
-    problems = Problems()
-    for each, known, what in zip(total, zip(*totals, strict=True), ("regime", "level"), strict=True):
-        if each not in known:
-            problems.add(f"no {what} {each!r}.", where="what_if", fix=suggestion(str(each), set(known)))
-    raise InputError(problems.found)
+def _unmodelled(roots: list[_Root], place: int) -> dict[Total, tuple[Gap, ...]]:
+    """Return the totals for which nobody models what is traded at a place, with what says so.
+
+    Where no level of a regime has an amount for it, none knows which of them would ask.
+    """
+    known, told = set[Total](), dict[Total, dict[Gap, None]]()
+    for root in roots:
+        about = [(gap, products) for gap, products in root.gaps if place in products]
+        if place in root.measured or any(gap.reported for gap, _ in about):
+            known.add(root.total)
+        own = [gap for gap, products in about if products.isdisjoint(root.measured)]  # not what touches others too
+        told.setdefault(root.total, {}).update(dict.fromkeys(own or (gap for gap, _ in about)))
+    regimes = {regime for regime, _ in known}
+    lost = {total: tuple(gaps) for total, gaps in told.items() if gaps and total not in known}
+    found: dict[Total, tuple[Gap, ...]] = {}
+    for (regime, level), gaps in lost.items():
+        for each in (level,) if regime in regimes else LEVELS:
+            found.setdefault((regime, each), lost.get((regime, each), gaps))
+    return found
+
+
+def _refusal(trade: Trade, asked: _Asked, total: Total) -> InputError:
+    """Return what a trade is refused for whose change of a total is not known."""
+    where = f"{asked.product.symbol} in {trade[0]}"
+    fix = "Margin the book with trades of several sizes."
+    if total in asked.unmodelled:
+        fix = "Nobody says what it costs: ask for an account or a regime in which it is margined."
+    told = {gap: "left out here" if gap.reported else "not modelled" for gap in asked.because[total]}
+    return InputError(
+        Problem(f"{why} ({gap.regime}, {gap.level}, {gap.pot}): {gap.what}.", where, fix) for gap, why in told.items()
+    )
 
 
 def _largest(along: Along, roots: Iterable[int], room: float, *, sign: float) -> float:

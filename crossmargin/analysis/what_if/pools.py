@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from attrs import field, frozen
 
+from crossmargin.analysis.what_if.delta import is_number, said
 from crossmargin.columns import FloatArray, readonly
 from crossmargin.errors import InputError, Problem, Problems, suggestion
 from crossmargin.pnl import PnL
@@ -56,8 +57,8 @@ class PoolTails:
             The product was not revalued, or the quantity (long > 0) is not finite.
         """
         row = self.pnl.row(product)
-        if not math.isfinite(quantity):
-            raise InputError([Problem(f"quantity is {quantity}.", "trade", "Give a finite signed number.")])
+        if not (is_number(quantity) and math.isfinite(quantity)):
+            raise InputError([Problem(f"quantity is {said(quantity)}.", "trade", "Give a finite signed number.")])
         after = trade_tails(self.pooled, row, quantity * self._takes[product], self._weights)[:, 0]
         found: FloatArray = np.maximum(after, 0.0) - self.charges
         return found
@@ -98,8 +99,8 @@ class PoolTails:
         The charge is piecewise linear in the size, so the root is exact up to rounding. A mean of the worst is convex:
         tangents from beyond the root end on its piece. An order statistic exceeds the limit as soon as k scenarios do.
         """
-        if not limit >= 0.0:
-            raise InputError([Problem(f"a limit of {limit}.", "max_size", "Give a number that is not negative.")])
+        if not (is_number(limit) and limit >= 0.0):
+            raise InputError([Problem(f"a limit of {said(limit)}.", "max_size", "Give a number that is not negative.")])
         row = (-1.0 if short else 1.0) * self.pnl.row(product) * self._takes[product][self._place(pool)]
         base, weights = self.pooled[self._place(pool)], self._weights[0]
         if self._loss(base) > limit:
@@ -127,7 +128,7 @@ class PoolTails:
 
     def _place(self, pool: str) -> int:
         if pool not in self.pools:
-            raise InputError([Problem(f"no pool {pool!r}.", "tails_of_pools", suggestion(pool, self.pools))])
+            raise InputError([Problem(f"no pool {said(pool)}.", "tails_of_pools", suggestion(str(pool), self.pools))])
         return self.pools.index(pool)
 
     def _loss(self, pnl: FloatArray) -> float:
