@@ -13,7 +13,7 @@ from datetime import date
 from functools import cache, cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from attrs import evolve, field, frozen
 
@@ -21,7 +21,6 @@ from crossmargin.columns import as_date
 from crossmargin.errors import InputError, NotInForce, ParameterMissing, Problem, suggestion
 from crossmargin.records import freeze, to_plain
 
-Grade = Literal["rule", "disclosure", "calibrated", "assumed", "proposed"]
 GRADES = ("rule", "disclosure", "calibrated", "assumed", "proposed")
 STATUSES = ("in_force", "approved", "proposed", "withdrawn", "never_live")
 STRUCTURES = ("two_pot", "one_pot")

@@ -47,7 +47,6 @@ SEARCHES = 200  # Newton steps and halvings at most; a few dozen are the most se
 SQRT_HALF = 0.7071067811865476
 SQRT_2_PI = 2.5066282746310002  # sqrt(2 pi)
 SQRT_2_OVER_PI = 0.7978845608028654
-LN2 = 0.6931471805599453
 LN2_HIGH = 0.6931471803691238  # ends in zero bits, so that a whole number times it is exact
 LN2_LOW = 1.9082149292705877e-10
 TINY = 1e-290  # below, a number may have lost bits to its exponent; it is scaled up first
