@@ -33,7 +33,16 @@ from crossmargin.batch.planning import Plan
 from crossmargin.batch.positions import Positions
 from crossmargin.batch.results import Batch
 from crossmargin.batch.streaming import Stream
-from crossmargin.errors import CrossMarginError, InputError, Problem, Problems, check_kinds, kind_given, suggestion
+from crossmargin.errors import (
+    CrossMarginError,
+    InputError,
+    Problem,
+    Problems,
+    check_kinds,
+    kind_given,
+    listed,
+    suggestion,
+)
 from crossmargin.io.extras import extra
 from crossmargin.pnl import PnL
 from crossmargin.pricing.many_pools import Store
@@ -322,9 +331,9 @@ def _check_folder(folder: Path, names: Iterable[str]) -> None:
         what = f"cannot be written ({error.strerror or error})."
         raise InputError([Problem(what, f"folder {folder}", "Give a folder that may be made and written.")]) from error
     if others := sorted(set(held) - wanted):
-        told = ", ".join(others[:_NAMED]) + (f" and {len(others) - _NAMED:,} more" if len(others) > _NAMED else "")
         fix = "Give each run a folder of its own, all sources of a run that goes on, or remove these files."
-        raise InputError([Problem(f"holds files that no source of this run makes: {told}.", f"folder {folder}", fix)])
+        what = f"holds files that no source of this run makes: {listed(others, most=_NAMED)}."
+        raise InputError([Problem(what, f"folder {folder}", fix)])
 
 
 def _check_cut(positions: Positions, count: int) -> None:
