@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 from attrs import field, frozen
 
-from crossmargin.records import as_frozenset
+from crossmargin.records import as_frozenset, member, members
 
 
 class Registration(StrEnum):
@@ -121,6 +122,31 @@ class Agreement(StrEnum):
     PORTFOLIO_MARGIN = "portfolio_margin"  # approval for, and consent to, risk-based margin of a securities account
 
 
+def as_account_class(value: Any) -> AccountClass:
+    """Return an account class by itself or by its name: a converter for record fields."""
+    return member(AccountClass, value)
+
+
+def _kind(value: Any) -> CustomerKind:
+    return member(CustomerKind, value)
+
+
+def _monitoring(value: Any) -> IntradayMonitoring:
+    return member(IntradayMonitoring, value)
+
+
+def _registrations(values: Any) -> frozenset[Registration]:
+    return members(Registration, values)
+
+
+def _memberships(values: Any) -> frozenset[ClearingHouse]:
+    return members(ClearingHouse, values)
+
+
+def _agreements(values: Any) -> frozenset[Agreement]:
+    return members(Agreement, values)
+
+
 @frozen
 class Firm:
     """A firm that carries accounts.
@@ -131,12 +157,12 @@ class Firm:
     """
 
     id: str
-    registrations: frozenset[Registration] = field(default=frozenset(), converter=as_frozenset)
-    memberships: frozenset[ClearingHouse] = field(default=frozenset(), converter=as_frozenset)
+    registrations: frozenset[Registration] = field(default=frozenset(), converter=_registrations)
+    memberships: frozenset[ClearingHouse] = field(default=frozenset(), converter=_memberships)
     affiliates: frozenset[str] = field(default=frozenset(), converter=as_frozenset)
     name: str = ""
     compliant: bool = True
-    monitoring: IntradayMonitoring = field(default=IntradayMonitoring.NONE, converter=IntradayMonitoring)
+    monitoring: IntradayMonitoring = field(default=IntradayMonitoring.NONE, converter=_monitoring)
     guarantees: frozenset[str] = field(default=frozenset(), converter=as_frozenset)
 
 
@@ -145,7 +171,7 @@ class Customer:
     """A beneficial owner. Customers never net with one another."""
 
     id: str
-    kind: CustomerKind = field(default=CustomerKind.ELIGIBLE_CONTRACT_PARTICIPANT, converter=CustomerKind)
+    kind: CustomerKind = field(default=CustomerKind.ELIGIBLE_CONTRACT_PARTICIPANT, converter=_kind)
     name: str = ""
 
 
@@ -163,9 +189,9 @@ class Account:
     id: str
     owner: str
     firm: str
-    account_class: AccountClass = field(converter=AccountClass)
+    account_class: AccountClass = field(converter=as_account_class)
     arrangement: str = ""
-    agreements: frozenset[Agreement] = field(default=frozenset(), converter=as_frozenset)
+    agreements: frozenset[Agreement] = field(default=frozenset(), converter=_agreements)
     equity: float | None = None
     cash: bool = False
     beneficial_owner: str = ""

@@ -12,6 +12,7 @@ from datetime import date
 
 from attrs import evolve
 
+from crossmargin.columns import as_date
 from crossmargin.errors import Problem, Problems, check_kinds
 from crossmargin.market import Market
 from crossmargin.pnl import can_revalue, cash_flow_book
@@ -47,7 +48,7 @@ def check(portfolio: Portfolio, market: Market, *, as_of: date | None = None) ->
     """Raise everything that is wrong with portfolio and market together; return when they can be margined."""
     problems = Problems()
     with problems.collecting():
-        market.check_as_of(as_of or market.as_of)
+        market.check_as_of(market.as_of if as_of is None else as_date(as_of, "as_of"))
     problems.extend(problems_on(portfolio, market.as_of))
     problems.extend(_beyond_the_curve(portfolio, market))
     problems.extend(security_problems(portfolio.products, market.underlyings))

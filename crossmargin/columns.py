@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crossmargin.errors import InputError, Problem
+from crossmargin.errors import InputError, Problem, several
 
 FloatArray: TypeAlias = NDArray[np.float64]
 
@@ -45,12 +45,14 @@ def _parts(value: object) -> str:
 
 def as_dates(values: Iterable[date]) -> tuple[date, ...]:
     """Return plain dates; raise `InputError` for anything that is none."""
-    days = tuple(values)
+    days = several("dates", values, object, "Give them in a list.")
     if set(map(type, days)) <= {date}:  # as nearly always
         return days
     return tuple(as_date(day) for day in days)
 
 
 def as_texts(values: Iterable[str]) -> tuple[str, ...]:
-    """Return the texts as a tuple, which cannot change."""
-    return tuple(values)
+    """Return the texts as a tuple, which cannot change; raise `InputError` for anything that is none."""
+    if isinstance(values, tuple) and set(map(type, values)) <= {str}:  # as nearly always
+        return values
+    return several("texts", values, str, "Give them in a list.")

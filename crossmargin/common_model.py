@@ -138,7 +138,8 @@ def _asked(common: _Common, on: frozenset[str], without: Without) -> Line:
         state = evolve(state, loss=largest(f"after {name}", [state.loss, shaped]))
     added = [marked(name, _ADDED[name](state), without) for name in _of(_ADDED, on)]
     floors = [marked(name, _FLOORS[name](state), without) for name in _of(_FLOORS, on)]
-    model = total("model", [state.loss, *common.haircuts, *added, *common.gaps])
+    known = [] if common.unknown else [state.loss, *common.haircuts, *added]
+    model = total("model", [*known, *common.gaps])
     return largest(f"{common.pool.ruleset} requirement", [model, *floors])
 
 
@@ -187,6 +188,11 @@ class _Common:
         rest = [position for position in self.others if position.id not in charged]
         why = "the common model has no pricing for it yet"
         return [line for each in rest for line in unmodelled([each], self.inputs.lacks(each) or why)]
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the model can say nothing of any position."""
+        return 0 < len(self.pool.positions) == len(self.gaps)
 
     def _with_face(self, table: Any) -> list[Position]:
         known = [] if table is None else self.others

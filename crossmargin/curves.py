@@ -15,7 +15,7 @@ from datetime import date
 import numpy as np
 import numpy.typing as npt
 
-from crossmargin.errors import NumericalError, Problems
+from crossmargin.errors import NumericalError, Problems, counted
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -226,7 +226,7 @@ def _check_quotes(tenors: FloatArray, par: FloatArray) -> None:
     elif not np.isfinite(par).all():
         tenor, curve = (int(index[0]) for index in np.nonzero(~np.isfinite(par)))
         where = f"par, tenor index {tenor}, curve {curve}"
-        what = f"{(~np.isfinite(par)).sum()} yields are not finite"
+        what = f"{counted((~np.isfinite(par)).sum(), 'yield')} not finite"
         problems.add(what, where=where, fix="Fill or drop them.")
     problems.raise_if_any("cannot build zero curves")
 

@@ -18,7 +18,7 @@ from typing import Any, ClassVar, Final, Literal, Protocol, Union, get_args, get
 import attrs
 
 from crossmargin.eligibility import Reason
-from crossmargin.errors import InputError, Problem, suggestion
+from crossmargin.errors import InputError, Problem, counted, suggestion
 from crossmargin.parameters import Read, Source
 from crossmargin.records import Tables, fields_of, from_plain, needed, to_plain
 from crossmargin.results import Comparison, Report, Requirement
@@ -69,7 +69,7 @@ def from_document(kind: type[Documented], text: str | bytes) -> Any:
         return from_plain(kind, document, tables)
     except InputError as error:
         count = len(error.problems)
-        title = f"{count} problem{'' if count == 1 else 's'} in the JSON of a {kind.__name__}"
+        title = f"{counted(count, 'problem')} in the JSON of a {kind.__name__}"
         raise InputError(error.problems, title) from error
     except RecursionError as error:
         raise _no_document(kind, "is nested too deeply.") from error

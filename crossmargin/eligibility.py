@@ -7,8 +7,9 @@ those that combine others against their parts. Ineligible is an answer, never an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from typing import TypeVar
 
 from attrs import frozen
@@ -121,11 +122,16 @@ def decide(case: Case, rules: Rules, tests: Mapping[str, Test]) -> Decision:
     never earns credit.
     """
     p, origin = rules.at(case.as_of), case.origin
-    binding = [bound for condition in rules.conditions for bound in condition.binding(case.as_of, origin)]
+    binding = _binding(tuple(rules.conditions), case.as_of, origin)
     failed = failures(binding, tests, case, p)
     allowed = bool(binding) and not failed
     product = case.position.product.symbol
     return Decision(rules.id, case.position.id, product, allowed, failed or _not_yet(rules, case, binding))
+
+
+@lru_cache(maxsize=1024)  # the same for thousands of positions
+def _binding(conditions: tuple[Condition, ...], as_of: date, origin: str) -> tuple[Condition, ...]:
+    return tuple(bound for condition in conditions for bound in condition.binding(as_of, origin))
 
 
 def refusals(decisions: Iterable[Decision]) -> tuple[Decision, ...]:
@@ -187,6 +193,7 @@ def _holds(
     return not held[0] if condition.combines == "not" else not decisive
 
 
+@lru_cache(maxsize=1024)
 def _reason(condition: Condition) -> Reason:
     source = condition.source
     citation = ", ".join(part for part in (source.title, condition.locator, source.url) if part)
@@ -194,7 +201,7 @@ def _reason(condition: Condition) -> Reason:
     return Reason(condition.id, condition.about, condition.cure + choice, citation, condition.grade)
 
 
-def _not_yet(rules: Rules, case: Case, binding: list[Condition]) -> tuple[Reason, ...]:
+def _not_yet(rules: Rules, case: Case, binding: Sequence[Condition]) -> tuple[Reason, ...]:
     if binding:
         return ()
     about = f"{rules.title} is in force for {case.origin} positions"

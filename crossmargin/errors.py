@@ -18,6 +18,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import takewhile
+from math import inf
+from numbers import Integral
+from typing import Any
 
 from attrs import frozen
 
@@ -147,9 +150,39 @@ def check_kinds(**given: tuple[object, type | tuple[type, ...], str]) -> None:
     problems.raise_if_any()
 
 
+def several(where: str, given: object, kinds: Any, fix: str) -> tuple[Any, ...]:
+    """Return what was given as a tuple; raise what is no list, and all that in it is of another kind.
+
+    Examples
+    --------
+    >>> several("symbols", ["IBM", None], str, "Give texts.")
+    Traceback (most recent call last):
+    crossmargin.errors.InputError: 1 problem in the input:
+      - symbols: None stands among them. Give texts.
+    """
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InputError([Problem(f"{kind_given(given)} was given, not several.", where, fix)])
+    found = tuple(given)
+    strange = dict.fromkeys(kind_given(each) for each in found if not isinstance(each, kinds))
+    if strange:
+        raise InputError(Problem(f"{kind} stands among them.", where, fix) for kind in strange)
+    return found
+
+
 def counted(count: int, name: str) -> str:
     """Return how many there are of something: "1 row", "2,000 rows"."""
     return f"{count:,} {name}{'' if count == 1 else 's'}"
+
+
+def is_count(value: object, *, least: int = 1, most: float = inf) -> bool:
+    """Whether something is a whole number between two bounds, be it of Python or of NumPy; a truth value is none.
+
+    Examples
+    --------
+    >>> is_count(3), is_count(0), is_count(0, least=0), is_count(3.0), is_count(True)
+    (True, False, True, False, False)
+    """
+    return not isinstance(value, bool) and isinstance(value, Integral) and least <= int(value) <= most
 
 
 def listed(names: Iterable[object], *, most: int = MOST_LISTED) -> str:
@@ -165,7 +198,7 @@ def listed(names: Iterable[object], *, most: int = MOST_LISTED) -> str:
     return ", ".join(named[:most]) + more
 
 
-def suggestion(name: str, choices: Iterable[str]) -> str:
+def suggestion(name: object, choices: Iterable[str]) -> str:
     """Return "Did you mean 'x'?" for the closest choice, else the choices: of many, those that begin most like it.
 
     Examples
@@ -173,14 +206,14 @@ def suggestion(name: str, choices: Iterable[str]) -> str:
     >>> suggestion("tresury_note", ["treasury_note", "repo"])
     "Did you mean 'treasury_note'?"
     """
-    known = sorted(set(choices))
-    near = _near(name, known)
+    known, word = sorted(set(choices)), name if isinstance(name, str) else ""
+    near = _near(word, known)
     small = {each.lower(): each for each in reversed(near)}  # of two that differ in case alone, the first
-    close = get_close_matches(name, near, n=1) or [small[each] for each in get_close_matches(name.lower(), small, n=1)]
+    close = get_close_matches(word, near, n=1) or [small[each] for each in get_close_matches(word.lower(), small, n=1)]
     if close:
         return f"Did you mean {close[0]!r}?"
     if len(known) > MOST_LISTED:
-        known.sort(key=lambda each: -_alike(each.lower(), name.lower()))
+        known.sort(key=lambda each: -_alike(each.lower(), word.lower()))
     return f"Known: {listed(known)}."
 
 

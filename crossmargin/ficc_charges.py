@@ -11,14 +11,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from math import isfinite, sqrt
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from crossmargin.curves import FloatArray
-from crossmargin.errors import InputError, NumericalError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, NumericalError, Problem, Problems, counted, is_count, suggestion
 from crossmargin.results import Line, largest, not_modelled, scaled, total
 
 _ROUNDING = 1e-12  # relative to the squared amounts: a quadratic form this little below zero is zero
@@ -235,10 +235,10 @@ def coverage(n_deficiencies: int, observations: int) -> float:
     0.98
     """
     problems = Problems()
-    if not _is_count(observations) or observations < 1:
+    if not is_count(observations):
         problems.add(f"{observations!r} is no number of days.", where="observations", fix="Give 1 or more.")
-    elif not _is_count(n_deficiencies) or not 0 <= n_deficiencies <= observations:
-        problems.add(f"{n_deficiencies!r} deficiencies on {observations} days.", where="deficiencies")
+    elif not is_count(n_deficiencies, least=0, most=observations):
+        problems.add(f"{n_deficiencies!r} deficiencies on {counted(observations, 'day')}.", where="deficiencies")
     problems.raise_if_any()
     return 1.0 - n_deficiencies / observations
 
@@ -277,14 +277,14 @@ def backtesting_charge(deficiencies: ArrayLike, observations: int, *, coverage_t
         problems.add("are no row of amounts >= 0.", where="deficiencies", fix="Give how much margin fell short.")
     if not _is_number(coverage_target) or not 0.0 < coverage_target < 1.0:
         problems.add(f"{coverage_target!r} lies outside (0, 1).", where="coverage_target")
-    if not _is_count(rank) or rank < 1:
+    if not is_count(rank):
         problems.add(f"{rank!r} is no rank.", where="rank", fix="Give 1 for the largest, 3 for the third.")
     with problems.collecting():
         coverage(found.size, observations)
     problems.raise_if_any()
     enough = covers(found.size, observations, coverage_target)
     charge = 0.0 if enough or found.size < rank else float(np.sort(found)[-rank])
-    note = f"coverage {coverage(found.size, observations):.4%} of {observations} days"
+    note = f"coverage {coverage(found.size, observations):.4%} of {counted(observations, 'day')}"
     return Line("backtesting_charge", charge, note=note)
 
 
@@ -460,7 +460,3 @@ def _check_amount(problems: Problems, value: Any, where: str, *, signed: bool = 
 
 def _is_number(value: object) -> bool:
     return not isinstance(value, bool) and isinstance(value, Real) and isfinite(float(value))
-
-
-def _is_count(value: object) -> bool:
-    return not isinstance(value, bool) and isinstance(value, Integral)

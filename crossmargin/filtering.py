@@ -15,7 +15,7 @@ from attrs import field, frozen
 from numpy.typing import ArrayLike
 
 from crossmargin.columns import FloatArray, as_texts, readonly
-from crossmargin.errors import InputError, NumericalError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, NumericalError, Problem, Problems, is_count, suggestion
 
 SCALINGS = ("full", "half")
 _LOST = 1e-150  # the root of a weight that double precision cannot square
@@ -283,8 +283,7 @@ def is_positive(value: object) -> bool:
 
 def seed_problems(seed_days: int) -> Iterable[Problem]:
     """Yield what is wrong with the number of returns that seed the variance."""
-    count: object = seed_days
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+    if not is_count(seed_days):
         yield Problem(f"{seed_days!r} is no count of days.", "seed_days", "Give 1 or more.")
 
 

@@ -26,10 +26,13 @@ from crossmargin.methodology import Inputs, unmodelled
 from crossmargin.parameters import Read, Reader
 from crossmargin.pnl import PnL
 from crossmargin.portfolio import Pool, Position
+from crossmargin.pricing.shares import spot_of
+from crossmargin.products.options import FutureOption
 from crossmargin.results import Line, largest, not_modelled, scaled, total
 from crossmargin.risk import TailMeasure, TailValue
 from crossmargin.scenarios import ScenarioSpec
 from crossmargin.size_charges import Holding, net_holdings, rate_floor, size_charges
+from crossmargin.underlyings import ticker_held
 
 WORST = "mean_of_k_worst"
 REDUCERS: Mapping[str, tuple[bool, bool]] = MappingProxyType(  # name -> (scaled robustly, split in sub-samples)
@@ -235,12 +238,12 @@ def requirement(pool: Pool, inputs: Inputs, p: Reader) -> Line:
     pooled = [leg.line(_pooled(held, inputs, leg)) for leg in found]
     holdings = net_holdings(held)
     own_losses = partial(found[0].own_losses, inputs.pnl.get(found[0].spec))
-    parts = [
+    charges = [
         _base_charge(pooled, lambda: rate_floor(holdings, inputs.as_of, p), p),
         *size_charges(holdings, own_losses, p, portfolio_loss=pooled[0].value, as_of=inputs.as_of),
-        *_known_gaps(p),
-        *unmodelled(refused, "its profit and loss under the scenarios of this rule-set is not known"),
     ]
+    gaps = [line for each in refused for line in unmodelled([each], _why_refused(each, inputs))]
+    parts = [*(charges if held or not refused else []), *_known_gaps(p), *gaps]
     return total(f"{found[0].reads[0].rule} requirement", parts)
 
 
@@ -396,6 +399,20 @@ def _split(
         known = all(position.product in pnl for pnl in sets)
         (held if known else refused).append(position)
     return held, refused
+
+
+def _why_refused(position: Position, inputs: Inputs) -> str:
+    """Return what the market lacks for a product to be revalued under the scenarios, as far as it can be told."""
+    market, ticker = inputs.market, ticker_held(position.product)
+    if ticker and spot_of(ticker, market) is None and position.product.symbol not in market.prices:
+        return f"the market has no price of {ticker}"
+    if ticker and (market.price_history is None or ticker not in market.price_history.prices):
+        return f"the market has no price history of {ticker}"
+    if isinstance(position.product, FutureOption):
+        future = position.product.underlying.symbol
+        if future not in market.underlyings or market.underlyings[future].volatility is None:
+            return f"the market has no volatility of {future}"
+    return "its profit and loss under the scenarios of this rule-set is not known"
 
 
 def _correlation_break(sample: ArrayLike, pure: float, breaks: Mapping[str, Any]) -> Line:

@@ -20,7 +20,7 @@ import numpy as np
 from attrs import field, frozen
 
 from crossmargin.columns import FloatArray, as_date, as_dates, as_texts, readonly
-from crossmargin.errors import InputError, Problem, Problems
+from crossmargin.errors import InputError, Problem, Problems, check_kinds, counted
 from crossmargin.price_history import PriceHistory
 from crossmargin.swap_market import CreditSpreads, Fixings, ZeroCurve, swap_market_problems
 from crossmargin.underlyings import Underlying
@@ -108,7 +108,7 @@ class ParCurve:
             problems.extend(_yield_problems(self.tenors, self.par))
             problems.extend(_hole_problems(self.tenors, real=self.real))
         count = len(problems)
-        problems.raise_if_any(f"{count} problem{'' if count == 1 else 's'} in the par curve of {self.as_of}")
+        problems.raise_if_any(f"{counted(count, 'problem')} in the par curve of {self.as_of}")
 
 
 @frozen(eq=False, repr=False)
@@ -151,7 +151,7 @@ class History:
     def __repr__(self) -> str:
         """Return how much there is, in one line."""
         span = f"{self.dates[0]} to {self.dates[-1]}"
-        return f"<History: {len(self.dates):,} days, {span}; {self.tenors.size} tenors>"
+        return f"<History: {counted(len(self.dates), 'day')}, {span}; {counted(self.tenors.size, 'tenor')}>"
 
     def row_at(self, as_of: date) -> int | None:
         """Return the number of the last row dated `as_of` or earlier, None when there is none."""
@@ -245,6 +245,10 @@ class Market:
 
     def __attrs_post_init__(self) -> None:
         """Check the parts against one another and raise every problem at once."""
+        check_kinds(
+            curve=(self.curve, ParCurve, "Give a ParCurve: the order is as_of, curve, history."),
+            history=(self.history, History, "Give a History of par yields."),
+        )
         problems = Problems()
         if self.curve.as_of != self.as_of:
             fix = "Give the curve of that date, or the market the date of the curve."
@@ -353,7 +357,7 @@ def raise_capped(problems: Sequence[Problem], title: str) -> None:
     listed = list(problems[:_LISTED])
     if rest := len(problems) - len(listed):
         listed.append(Problem(f"{rest} further problems of the same input are not listed.", title))
-    raise InputError(listed, f"{len(problems)} problem{'' if len(problems) == 1 else 's'} in {title}")
+    raise InputError(listed, f"{counted(len(problems), 'problem')} in {title}")
 
 
 def _shape(array: FloatArray) -> str:
@@ -440,7 +444,7 @@ def _number_problems(values: Mapping[str, object], where: str, kind: str) -> lis
 
 
 def _days(count: int) -> str:
-    return f"{count} day{'' if count == 1 else 's'}"
+    return counted(count, "day")
 
 
 def _no_such_row(history: History, as_of: date, row: int | None) -> Problem:

@@ -16,7 +16,7 @@ import numpy as np
 from attrs import field, frozen
 
 from crossmargin.columns import FloatArray
-from crossmargin.errors import InputError, Problem, Problems
+from crossmargin.errors import InputError, Problem, Problems, counted
 from crossmargin.market import Market
 from crossmargin.methodology import Table
 from crossmargin.products import Product
@@ -194,7 +194,7 @@ class _Past:
 
 def _judged(pair: PairTest, count: int, found: Mapping[str, float | None], tests: Mapping[str, Any]) -> PairTest:
     least = {"level": tests["level"], "weakest": tests["weakest_window"], "stressed": tests["stressed"]}
-    said = [f"{count} observations < {tests['observations']}"] if count < tests["observations"] else []
+    said = [f"{counted(count, 'observation')} < {tests['observations']}"] if count < tests["observations"] else []
     for name, value in found.items():
         if value is None:
             said.append(f"{name} correlation is unknown")

@@ -46,6 +46,8 @@ class GroupCharge:
 def class_charge(group: ClassGroup, minimum_per_unit: float, *, reads: Iterable[Read] = ()) -> GroupCharge:
     """Return what one class asks by itself: its largest loss, but not less than an amount for each option contract.
 
+    A class of which nothing could be revalued asks visibly nothing, not 0.
+
     Parameters
     ----------
     group : ClassGroup
@@ -63,8 +65,9 @@ def class_charge(group: ClassGroup, minimum_per_unit: float, *, reads: Iterable[
     losses = _losses(group)
     units = Line("contracts times multiplier", group.contract_units, unit="unit")
     minimum, worst = scaled("minimum", minimum_per_unit, units), _largest_loss(losses)
-    note = _note(worst, minimum)
-    line = largest(f"class {group.name}", [worst, minimum, *group.gaps], note=note, reads=tuple(reads))
+    known = [worst, minimum] if group.parts or group.contract_units or any(group.pnl) or not group.gaps else []
+    note = _note(worst, minimum) if known else ""
+    line = largest(f"class {group.name}", [*known, *group.gaps], note=note, reads=tuple(reads))
     return GroupCharge(group.name, line, losses, minimum, line.value)
 
 

@@ -81,7 +81,7 @@ class Parameter:
         return self.range or (-math.inf if min([0.0, *numbers]) < 0.0 else 0.0, math.inf)
 
 
-@frozen
+@frozen(cache_hash=True)
 class Condition:
     """One condition of a programme, with its citation; the test that goes with it is code.
 

@@ -20,7 +20,7 @@ import numpy as np
 from attrs import field, frozen
 
 from crossmargin.curves import FloatArray, interpolate, zero_rates
-from crossmargin.errors import NumericalError, Problems, suggestion
+from crossmargin.errors import InputError, NumericalError, Problem, Problems, check_kinds, several, suggestion
 from crossmargin.market import Market, ParCurve
 from crossmargin.pricing.cash_flows import (
     CashFlowBook,
@@ -79,7 +79,12 @@ _WITHOUT_BASIS = (
 
 
 def _readonly(values: FloatArray) -> FloatArray:
-    array = np.ascontiguousarray(values, dtype=np.float64)
+    try:
+        array = np.ascontiguousarray(values, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise InputError(
+            [Problem("no table of numbers.", "P&L", "Give numbers only, in rows of equal length.")]
+        ) from error
     array.setflags(write=False)
     return array
 
@@ -116,6 +121,7 @@ class PnL:
 
     @_index.default
     def _index_of_products(self) -> Mapping[Product, int]:
+        several("products", self.products, Product, "Give products in a list.")
         return {product: row for row, product in enumerate(self.products)}
 
     @_rank.default
@@ -193,7 +199,8 @@ def revalue(products: Sequence[Product], market: Market, scenarios: ScenarioSet,
     Raises
     ------
     InputError
-        Products that cannot be revalued (`can_revalue`), have expired or lack a basket: all of them at once.
+        Arguments of another kind; products that cannot be revalued (`can_revalue`), have expired or lack a basket: all
+        of them at once.
     NumericalError
         A scenario leads to a discount factor that is not positive.
 
@@ -218,13 +225,18 @@ def revalue(products: Sequence[Product], market: Market, scenarios: ScenarioSet,
     >>> pnl.values.round(5).tolist()
     [[-0.00061], [-65.28214]]
     """
-    distinct = tuple(dict.fromkeys(products))
+    check_kinds(
+        market=(market, Market, "Give a Market: the order is products, market, scenarios."),
+        scenarios=(scenarios, ScenarioSet, "Give what scenario_set or grid_scenarios returned."),
+    )
+    distinct = tuple(dict.fromkeys(several("products", products, Product, "Give products in a list.")))
     options = [product for product in distinct if isinstance(product, FutureOption | ListedOption)]
     below: list[Product] = [option.underlying for option in options if isinstance(option, FutureOption)]
     needed = tuple(dict.fromkeys([*distinct, *below]))
     shares = [product for product in needed if _is_share(product)]
     swaps = [product for product in needed if _is_swap(product)]
-    rows = tuple(product for product in needed if product not in {*options, *shares, *swaps})
+    elsewhere = {*options, *shares, *swaps}
+    rows = tuple(product for product in needed if product not in elsewhere)
     problems = _problems(options, shares, market, scenarios)
     problems.extend(swap_problems(swaps, market))
     book = _laid_out(rows, market, problems=problems)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable
-from datetime import date
+from datetime import date, datetime
 from functools import cached_property
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import field, frozen
 
 from crossmargin.accounts import Account, AccountClass, Customer, Firm
-from crossmargin.errors import InputError, Problem, suggestion
+from crossmargin.errors import InputError, Problem, counted, suggestion
 from crossmargin.markup import fragment, table
 from crossmargin.posted import CARRYING_FIRM, MOST_QUANTITY, Posted, matured, problems_with
 from crossmargin.products import Product
@@ -63,7 +63,9 @@ class Portfolio:
     posted: tuple[Posted, ...] = field(default=(), converter=as_tuple)
 
     def __attrs_post_init__(self) -> None:
-        problems = [*_dangling(self), *problems_with(self.posted, owners=self.owners, firms=self.firm_ids)]
+        problems = [*_strangers(self)]
+        if not problems:
+            problems += [*_dangling(self), *problems_with(self.posted, owners=self.owners, firms=self.firm_ids)]
         if problems:
             raise InputError(problems)
 
@@ -159,7 +161,7 @@ class Pool:
 def _tables(portfolio: Portfolio) -> Iterable[str]:
     """Yield the first positions, each with its account, and the first deposits as HTML."""
     sizes = {name: len(getattr(portfolio, f"{name}s")) for name in ("position", "customer", "account", "firm")}
-    counts = ", ".join(f"{count:,} {name}{'' if count == 1 else 's'}" for name, count in sizes.items())
+    counts = ", ".join(f"{counted(count, name)}" for name, count in sizes.items())
     rows = [
         (each.id, each.product.symbol, each.account, *_whose(portfolio.account_of(each)), f"{each.quantity:,.10g}")
         for each in portfolio.positions[:_SHOWN]
@@ -204,6 +206,24 @@ def _two_baskets(portfolio: Portfolio) -> Iterable[Problem]:
             yield Problem(f"is held with {count} different baskets.", symbol, "Give all its positions the same one.")
 
 
+def _strangers(portfolio: Portfolio) -> Iterable[Problem]:
+    """Yield what is no record of its kind, then products that are none: nothing else can be checked with them."""
+    kinds = {"firms": Firm, "customers": Customer, "accounts": Account, "positions": Position, "posted": Posted}
+    strange = {
+        (name, type(each).__name__)
+        for name, kind in kinds.items()
+        for each in getattr(portfolio, name)
+        if not isinstance(each, kind)
+    }
+    for name, found in sorted(strange):
+        yield Problem(f"a {found} stands among them.", name, f"Give {kinds[name].__name__} records.")
+    products = set() if strange else {type(position.product) for position in portfolio.positions}
+    odd = {kind for kind in products if not (hasattr(kind, "kind") and hasattr(kind, "symbol"))}
+    for position in (position for position in portfolio.positions if odd and type(position.product) in odd):
+        fix = "Give one, such as Stock('IBM')."
+        yield Problem(f"{position.product!r} is no product.", f"position {position.id!r}, field 'product'", fix)
+
+
 def _dangling(portfolio: Portfolio) -> Iterable[Problem]:
     owners, firms = portfolio.owners, portfolio.firm_ids
     accounts = {account.id for account in portfolio.accounts}
@@ -240,7 +260,7 @@ def _unusable(position: Position) -> Iterable[Problem]:
         yield Problem(f"quantity is {quantity!r}.", where, "Give a finite signed number.")
     elif abs(float(quantity)) > MOST_QUANTITY:
         yield Problem(f"quantity is {quantity:g}, beyond {MOST_QUANTITY:g}.", where, "Is it mistyped?")
-    if settles is not None and not isinstance(settles, date):
+    if settles is not None and (not isinstance(settles, date) or isinstance(settles, datetime)):
         fix = "Give datetime.date(2026, 7, 1), or None."
         yield Problem(f"{settles!r} is not a date.", f"position {position.id!r}, field 'settles'", fix)
 
@@ -252,6 +272,10 @@ def _any(value: Any) -> Any:
 
 def _duplicates(what: str, items: Sequence[Firm | Customer | Account | Position]) -> Iterable[Problem]:
     for id, count in Counter(item.id for item in items).items():
+        if not isinstance(_any(id), str) or not id:
+            yield Problem(
+                "id is no text." if id else "id is missing.", f"{what} {id!r}", "Give a text, such as str(7)."
+            )
         if count > 1:
             yield Problem(f"id stands {count} times.", f"{what} {id!r}", "Give each its own id.")
 

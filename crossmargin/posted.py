@@ -15,7 +15,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from attrs import field, frozen
 
-from crossmargin.accounts import AccountClass
+from crossmargin.accounts import AccountClass, as_account_class
 from crossmargin.errors import Problem, Problems, suggestion
 from crossmargin.products.equities import ETF, Stock
 from crossmargin.products.treasuries import TREASURY_SECURITIES, TreasurySecurity
@@ -73,7 +73,7 @@ class Place:
     owner: str
     firm: str
     pot: str
-    account_class: AccountClass = field(converter=AccountClass)
+    account_class: AccountClass = field(converter=as_account_class)
 
     @property
     def at_firm(self) -> bool:
@@ -115,7 +115,7 @@ class Posted:
     owner: str
     firm: str
     pot: str
-    account_class: AccountClass = field(converter=AccountClass)
+    account_class: AccountClass = field(converter=as_account_class)
     asset: Asset
     quantity: float
     issuer: str = field(default="", kw_only=True)
@@ -198,6 +198,9 @@ def _check_one(problems: Problems, each: Posted) -> None:
     if not isinstance(asset, ASSETS):
         fix = "Give cash, a Treasury security, a stock, a fund or an OtherAsset."
         problems.add(f"{asset!r} is no asset that can be posted.", where=f"{where}, field 'asset'", fix=fix)
+    elif isinstance(asset, Cash) and asset.currency != str(asset.currency).upper():
+        fix = f"Write {str(asset.currency).upper()!r}."
+        problems.add(f"{asset.currency!r} is no code of a currency.", where=f"{where}, field 'asset'", fix=fix)
     for name in ("id", "owner", "firm", "pot"):
         if not getattr(each, name):
             problems.add("is missing.", where=f"{where}, field {name!r}")

@@ -15,7 +15,7 @@ from attrs import field, frozen
 from numpy.typing import NDArray
 
 from crossmargin.columns import FloatArray, as_dates
-from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, Problem, Problems, check_kinds, suggestion
 
 IntArray: TypeAlias = NDArray[np.int64]
 
@@ -26,6 +26,7 @@ _STRICTLY = "Give each business day once, oldest first."
 
 
 def _tables(tables: Mapping[str, Iterable[float]]) -> Mapping[str, FloatArray]:
+    check_kinds(prices=(tables, Mapping, "Give a column of closes for each ticker: {'IBM': [...]}."))
     problems, read = Problems(), {}
     for ticker, column in tables.items():
         with problems.collecting():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import isfinite
-from numbers import Integral, Real
+from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +17,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import ArrayLike
 
-from crossmargin.errors import InputError, NumericalError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, NumericalError, Problem, Problems, counted, is_count, suggestion
 from crossmargin.risk import FloatArray, TailMeasure, TailValue
 
 MIDPOINTS = 5  # Hyndman and Fan's number for plotting positions (i - 1/2) / n: the quantile that Prisma publishes
@@ -166,9 +166,9 @@ def sub_samples(pnl: ArrayLike, count: int) -> tuple[FloatArray, ...]:
     """
     array = _numbers(pnl)
     n = array.shape[-1] if array.ndim else 0
-    if not _is_count(count, n):
+    if not is_count(count, most=n):
         fix = f"Give a whole number from 1 to {n}."
-        raise InputError([Problem(f"{count!r} sub-samples of {n} scenarios.", "count", fix)])
+        raise InputError([Problem(f"{count!r} sub-samples of {counted(n, 'scenario')}.", "count", fix)])
     return tuple(array[..., phase::count] for phase in range(count))
 
 
@@ -401,9 +401,9 @@ def _checked_table(table: Iterable[Mapping[str, float]]) -> tuple[Mapping[str, f
 def _check_window(array: FloatArray, window: int, problems: Problems) -> None:
     if array.ndim != 1 or not array.size or not np.isfinite(array).all():
         problems.add(f"of shape {array.shape} is no row of finite numbers.", where="pnl")
-    elif not _is_count(window, array.size):
+    elif not is_count(window, most=array.size):
         fix = f"Give a whole number from 1 to {array.size}."
-        problems.add(f"{window!r} of {array.size} results.", where="window", fix=fix)
+        problems.add(f"{window!r} of {counted(array.size, 'result')}.", where="window", fix=fix)
 
 
 def _check_set(each: RiskMeasureSet, where: str, problems: Problems) -> None:
@@ -442,7 +442,3 @@ def _numbers(pnl: ArrayLike) -> FloatArray:
 
 def _is_number(value: object) -> bool:
     return not isinstance(value, bool) and isinstance(value, Real) and isfinite(float(value))
-
-
-def _is_count(value: object, most: int) -> bool:
-    return not isinstance(value, bool) and isinstance(value, Integral) and 1 <= int(value) <= most

@@ -14,15 +14,17 @@ from enum import Enum
 from functools import cache
 from math import isfinite
 from types import NoneType, UnionType
-from typing import Any, Literal, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import attrs
 from attrs import field, frozen
 
-from crossmargin.errors import InputError, Problems, counted, suggestion
+from crossmargin.errors import InputError, Problem, Problems, counted, kind_given, suggestion
 
 Path: TypeAlias = tuple[Any, ...]  # the path of what holds the value, and its name or number there
+_Names = TypeVar("_Names", bound=Enum)
 _WRONG: Any = object()  # stands for a value that was noted as wrong
+_PLAIN = frozenset({str, float, int, bool, NoneType})
 
 
 @frozen
@@ -57,14 +59,15 @@ class Tables:
 
 def to_plain(value: Any, tables: Tables | None = None) -> Any:
     """Return `value` as dicts, lists, strings, numbers, booleans and None; records of `tables` as their places."""
+    if type(value) in _PLAIN:
+        return value
     if attrs.has(type(value)):
         return tables.place(value) if tables and type(value) in tables.names else _plain_record(value, tables)
     if isinstance(value, Mapping):
         return {str(key): to_plain(item, tables) for key, item in value.items()}
-    if isinstance(value, frozenset | set):
-        return sorted(to_plain(item, tables) for item in value)
-    if isinstance(value, tuple | list):
-        return [to_plain(item, tables) for item in value]
+    if isinstance(value, frozenset | set | tuple | list):
+        items = [to_plain(item, tables) for item in value]
+        return sorted(items) if isinstance(value, frozenset | set) else items
     if isinstance(value, Enum):
         return value.value
     return value.isoformat() if isinstance(value, date) else value
@@ -94,13 +97,69 @@ def from_plain(kind: Any, data: Any, tables: Mapping[type, tuple[Any, ...]] | No
 
 
 def as_tuple(items: Any) -> Any:
-    """Return the items as a tuple: a converter for record fields that take any iterable."""
-    return tuple(items)
+    """Return the items as a tuple: a converter for record fields that take any iterable; a text is one item.
+
+    Raises
+    ------
+    InputError
+        The items are none.
+    """
+    if isinstance(items, str):
+        return (items,)
+    try:
+        return tuple(items)
+    except TypeError:
+        what = f"{kind_given(items)} was given where several stand."
+        raise InputError([Problem(what, "a field of a record", "Give them in a list.")]) from None
 
 
 def as_frozenset(items: Any) -> Any:
-    """Return the items as a frozen set: a converter for record fields that take any iterable."""
-    return frozenset(items)
+    """Return the items as a frozen set: a converter for record fields that take any iterable; a text is one item."""
+    try:
+        return frozenset(as_tuple(items))
+    except TypeError:
+        raise InputError(
+            [Problem("what stands among them is no name.", "a field of a record", "Give texts.")]
+        ) from None
+
+
+def member(kind: type[_Names], value: Any) -> _Names:
+    """Return the member of an enumeration that `value` is or names.
+
+    Raises
+    ------
+    InputError
+        There is none, with what is near.
+
+    Examples
+    --------
+    >>> from crossmargin.accounts import AccountClass
+    >>> member(AccountClass, "PROPIETARY")
+    Traceback (most recent call last):
+    crossmargin.errors.InputError: 1 problem in the input:
+      - AccountClass: 'PROPIETARY' is unknown. Did you mean 'PROPRIETARY'?
+    """
+    if type(value) is kind:
+        return value
+    try:
+        return kind(value)
+    except ValueError:
+        names = [str(each.value) for each in kind]
+        problem = Problem(f"{value!r} is unknown.", kind.__name__, suggestion(str(value), names))
+        raise InputError([problem]) from None
+
+
+def members(kind: type[_Names], values: Any) -> frozenset[_Names]:
+    """Return the members of an enumeration that `values` names; one text is one name. Raises as `member` does."""
+    named = as_tuple(values)
+    try:
+        return frozenset(map(kind, named))
+    except ValueError:
+        problems = Problems()
+        for value in named:
+            with problems.collecting():
+                member(kind, value)
+        raise InputError(problems.found) from None
 
 
 def freeze(value: Any) -> Any:
@@ -133,7 +192,8 @@ def _said(record: Any) -> dict[str, Any]:
     fields = {name: getattr(record, name) for name in fields_of(kind)}
     if not getattr(kind, "TERSE", False):
         return fields
-    return {name: value for name, value in fields.items() if value != _defaults(kind).get(name, attrs.NOTHING)}
+    defaults = _defaults(kind)
+    return {name: value for name, value in fields.items() if value != defaults.get(name, attrs.NOTHING)}
 
 
 @cache

@@ -1,193 +1,55 @@
-"""What a margin run returns: lines that check their own arithmetic, requirements, reports, comparisons.
+"""What a margin run returns: requirements, credits, reports, comparisons, all of them trees of lines.
 
 `Report.explain()` prints the calculation, `sources()` and `assumptions()` what it rests on, `to_json()` and
-`from_json` carry it elsewhere. Build lines with `total`, `largest`, `smallest`, `scaled` and their kin, so that the
-calculation *is* the explanation. Nothing here knows a rule.
+`from_json` carry it elsewhere. Lines and what builds them are those of `lines`, handed on here. Nothing here knows a
+rule.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable
 from datetime import date
 from importlib import import_module
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from crossmargin.eligibility import Decision, Decisions, refusals
-from crossmargin.errors import InputError, NumericalError, Problem, suggestion
+from crossmargin.errors import InputError, Problem, several, suggestion
+from crossmargin.lines import (
+    How,
+    Line,
+    largest,
+    not_modelled,
+    product,
+    reduction,
+    root_sum_square,
+    scaled,
+    smallest,
+    total,
+)
 from crossmargin.parameters import Read
-from crossmargin.records import as_tuple
 
-How = Literal["input", "sum", "max", "minimum", "root_sum_square", "scaled", "product", "reduction", "not_modelled"]
-_HOLDS_TO = 1e-9  # relative agreement of a line with its parts; addition order may cost the last bits
-
-
-@frozen
-class Line:
-    """One figure, how it follows from its parts, and the parameters it read.
-
-    `amount` is in `unit` (USD unless stated), None exactly when the figure is not modelled. A part that is not
-    modelled takes no part in the arithmetic and marks every line above it as partial.
-
-    ================  =====================================================
-    how               amount
-    ================  =====================================================
-    input             given
-    sum               the parts added
-    max, minimum      the largest, the smallest part
-    root_sum_square   the square root of the sum of squared parts
-    scaled            `factor` times the only part
-    product           `factor` times the product of the parts
-    reduction         max(0, 1 - first part / second part), 0 when that is 0
-    not_modelled      None
-    ================  =====================================================
-
-    Raises
-    ------
-    NumericalError
-        The amount does not follow from the parts.
-    """
-
-    TERSE: ClassVar[bool] = True
-    name: str
-    amount: float | None
-    how: How = "input"
-    parts: tuple[Line, ...] = field(default=(), converter=as_tuple)
-    factor: float = 1.0
-    unit: str = "USD"
-    reads: tuple[Read, ...] = field(default=(), converter=as_tuple)
-    note: str = ""
-    memo: tuple[Line, ...] = field(default=(), converter=as_tuple)
-
-    def __attrs_post_init__(self) -> None:
-        if self.amount is not None and not math.isfinite(self.amount):
-            raise NumericalError(f"Line {self.name!r} is {self.amount}.")
-        if self.how == "input":
-            return
-        expected = _arithmetic(self.how, self.parts, self.factor)
-        if not _agree(self.amount, expected):
-            message = f"Line {self.name!r} says {self.amount} but {self.how} of its parts is {expected}."
-            raise NumericalError(message)
-
-    @property
-    def partial(self) -> bool:
-        """Whether something below is not modelled."""
-        return any(line.how == "not_modelled" for line in self.walk())
-
-    def walk(self) -> Iterator[Line]:
-        """Yield this line and everything below it, top down."""
-        left = [self]
-        while left:
-            line = left.pop()
-            yield line
-            left += line.parts[::-1]
-
-    def all_reads(self) -> tuple[Read, ...]:
-        """Return every distinct parameter read at or below this line, and for what is shown beside."""
-        reads = [read for line in self.walk() for read in line.reads]
-        reads += [read for line in self.walk() for beside in line.memo for read in beside.all_reads()]
-        return tuple({(read.rule, read.name): read for read in reads}.values())
-
-    def part(self, name: str) -> Line:
-        """Return the first line of this name at or below this one.
-
-        Raises
-        ------
-        InputError
-            No line has the name.
-        """
-        for line in self.walk():
-            if line.name == name:
-                return line
-        raise InputError([Problem(f"no line named {name!r}.", f"line {self.name!r}")])
-
-    def _repr_html_(self) -> str:
-        from crossmargin.tables import line_html  # printing is needed only when asked for
-
-        return line_html(self)
-
-    @property
-    def value(self) -> float:
-        """The amount as a number: what is not modelled contributes nothing to figures that say they are partial."""
-        return 0.0 if self.amount is None else self.amount
-
-
-def total(name: str, parts: Iterable[Line], **more: Any) -> Line:
-    """Return the sum of the parts as a line."""
-    return _combined(name, "sum", parts, **more)
-
-
-def largest(name: str, parts: Iterable[Line], **more: Any) -> Line:
-    """Return the largest of the parts as a line."""
-    return _combined(name, "max", parts, **more)
-
-
-def smallest(name: str, parts: Iterable[Line], **more: Any) -> Line:
-    """Return the smallest of the parts as a line."""
-    return _combined(name, "minimum", parts, **more)
-
-
-def root_sum_square(name: str, parts: Iterable[Line], **more: Any) -> Line:
-    """Return the root of the sum of squares of the parts as a line."""
-    return _combined(name, "root_sum_square", parts, **more)
-
-
-def scaled(name: str, factor: float, part: Line, **more: Any) -> Line:
-    """Return `factor` times one part as a line."""
-    return _combined(name, "scaled", (part,), factor=factor, **more)
-
-
-def product(name: str, parts: Iterable[Line], **more: Any) -> Line:
-    """Return `factor` (1 unless given) times the product of the parts as a line."""
-    return _combined(name, "product", parts, **more)
-
-
-def reduction(name: str, combined: Line, standalone: Line, **more: Any) -> Line:
-    """Return the share of `standalone` that `combined` saves, never negative, as a line of unit 1."""
-    return _combined(name, "reduction", (combined, standalone), unit="1", **more)
-
-
-def not_modelled(name: str, why: str, **more: Any) -> Line:
-    """Return a line for what is known to exist but not calculated, saying why."""
-    return Line(name, None, "not_modelled", note=why, **more)
-
-
-def _combined(name: str, how: How, parts: Iterable[Line], **more: Any) -> Line:
-    parts = tuple(parts)
-    amount = _arithmetic(how, parts, more.get("factor", 1.0))
-    return Line(name, amount, how, parts, **more)
-
-
-def _arithmetic(how: How, parts: tuple[Line, ...], factor: float) -> float | None:
-    amounts = [part.amount for part in parts if part.amount is not None]
-    needs_all = how in ("reduction", "scaled", "product")  # a factor that is unknown leaves the result unknown
-    if how == "not_modelled" or (parts and not amounts) or (needs_all and len(amounts) < len(parts)):
-        return None
-    if how == "sum":
-        return _added(amounts)
-    if how == "root_sum_square":
-        return math.hypot(*amounts)
-    if how == "reduction":
-        combined, standalone = amounts
-        return max(0.0, 1.0 - combined / standalone) if standalone else 0.0
-    if needs_all:
-        return factor * math.prod(amounts)
-    return (max if how == "max" else min)(amounts, default=0.0)
-
-
-def _added(amounts: Iterable[float]) -> float:
-    try:
-        return math.fsum(amounts)
-    except OverflowError:
-        raise NumericalError("Amounts are too large to be added.") from None
-
-
-def _agree(amount: float | None, expected: float | None) -> bool:
-    if amount is None or expected is None:
-        return amount is expected
-    return math.isclose(amount, expected, rel_tol=_HOLDS_TO, abs_tol=1e-9)
+__all__ = [
+    "LEVELS",
+    "Comparison",
+    "Credit",
+    "How",
+    "Line",
+    "Report",
+    "Requirement",
+    "bridged",
+    "largest",
+    "not_modelled",
+    "product",
+    "reduction",
+    "root_sum_square",
+    "scaled",
+    "smallest",
+    "total",
+    "total_line",
+]
 
 
 @frozen
@@ -376,12 +238,16 @@ class Report:
         return report_html(self)
 
 
+def _reports(given: Any) -> tuple[Report, ...]:
+    return several("reports", given, Report, "Give reports in a list, each as margin returned it.")
+
+
 @frozen(repr=False)
 class Comparison:
     """Reports of one portfolio under several regimes, the first one being what the others are measured against."""
 
     SCHEMA: ClassVar[str] = "crossmargin/comparison/1"
-    reports: tuple[Report, ...] = field(converter=as_tuple)
+    reports: tuple[Report, ...] = field(converter=_reports)
 
     def __repr__(self) -> str:
         """Return what was compared, in one line."""
@@ -420,13 +286,14 @@ class Comparison:
     def bridge(self, regime: str, level: str = "clearing") -> Line:
         """Return what changes between the first regime's total and this one's, before credit and in credit, USD.
 
-        Two differences of printed figures, not their causes: for those `analysis.attribution.attribute`.
+        Two differences of printed figures, not their causes: for those `analysis.attribution.attribute`. Changes are
+        not modelled where nothing of one of the two totals is; a total that leaves something out names it.
         """
         base, other = self.reports[0], self[regime]
-        start = Line(f"{base.regime} total", base.total(level))
         before = Line("change before credit", other.gross(level) - base.gross(level))
         credit = Line("change in credit", other.credit(level) - base.credit(level))
-        return total(f"{other.regime} total", (start, before, credit))
+        start, end = (total_line(f"{each.regime} total", _lines_at(each, level)) for each in (base, other))
+        return bridged(start, (before, credit), end)
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return the records of every report, each naming its regime and status."""
@@ -467,11 +334,49 @@ class Comparison:
         return comparison_html(self)
 
 
+def total_line(name: str, lines: Iterable[Line]) -> Line:
+    """Return the sum of lines as one figure and what it leaves out; not modelled where that is everything."""
+    whole = total(name, lines)
+    gaps = tuple(_gaps(whole).values())
+    if whole.amount is None:
+        return not_modelled(name, "nothing of it is modelled", parts=gaps)
+    return total(name, (Line("what is modelled", whole.amount), *gaps)) if gaps else Line(name, whole.amount)
+
+
+def bridged(start: Line, steps: Iterable[Line], end: Line) -> Line:
+    """Return a total as another one and the steps from there to here.
+
+    A step has no figure where one of the two totals has none, and is partial where one leaves out what the other does
+    not.
+    """
+    if start.amount is None or end.amount is None:
+        unknown = [not_modelled(step.name, "nothing is modelled at one end") for step in steps]
+        how = end.how if end.amount is None else "input"
+        return evolve(end, parts=(start, *unknown), how=how, memo=end.parts)
+    base, other = _gaps(start), _gaps(end)
+    apart = [gap for key, gap in (base | other).items() if key not in base or key not in other]
+    return total(end.name, (start, *(_leaving_out(step, apart) for step in steps)))
+
+
+def _leaving_out(step: Line, gaps: Collection[Line]) -> Line:
+    if not gaps:
+        return step
+    return total(step.name, (evolve(step, name="what is modelled", note=""), *gaps), note=step.note)
+
+
+def _gaps(line: Line) -> dict[tuple[str, str], Line]:
+    """Return what a line leaves out, each once."""
+    return {(each.name, each.note): each for each in line.walk() if each.how == "not_modelled"}
+
+
+def _lines_at(report: Report, level: str) -> list[Line]:
+    _refuse_unknown_level(level)
+    return [entry.line for entry in report.entries if entry.level == level]
+
+
 def _known_total(report: Report, level: str) -> float | None:
     """Return the total of a level, None where nothing of it is modelled, as `report.line(level)` has it."""
-    owed = report.total(level)
-    amounts = [entry.line.amount for entry in report.entries if entry.level == level]
-    return None if amounts and all(amount is None for amount in amounts) else owed
+    return total("", _lines_at(report, level)).amount
 
 
 def _pot_line(pot: str, entries: list[Requirement | Credit]) -> Line:

@@ -21,7 +21,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import ArrayLike, NDArray
 
-from crossmargin.errors import InputError, NumericalError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, NumericalError, Problem, Problems, counted, suggestion
 
 FloatArray: TypeAlias = NDArray[np.float64]
 TailValue: TypeAlias = float | FloatArray
@@ -445,7 +445,7 @@ def _checked(
     if n == 0 and not len(problems):
         problems.add("there are no scenarios.", where=where, fix="Give at least one, on the last axis.")
     if measure.k is not None and measure.k > n > 0:
-        problems.add(f"k = {measure.k} of only {n} scenarios.", where="k", fix=f"Choose k from 1 to {n}.")
+        problems.add(f"k = {measure.k} of only {counted(n, 'scenario')}.", where="k", fix=f"Choose k from 1 to {n}.")
     shares = None if weights is None else _shares(measure, weights, n, problems)
     problems.raise_if_any("The tail cannot be measured")
     return series, shares
@@ -472,7 +472,7 @@ def _shares(measure: TailMeasure, weights: ArrayLike, n: int, problems: Problems
     before = len(problems)
     array = _finite_array(weights, "weights", problems)
     if len(problems) == before and array.shape != (n,):
-        problems.add(f"shape {array.shape} for {n} scenarios.", where="weights", fix="Give one weight each.")
+        problems.add(f"shape {array.shape} for {counted(n, 'scenario')}.", where="weights", fix="Give one weight each.")
     if (array < 0.0).any():
         problems.add("some weights are negative.", where="weights", fix="A weight is a probability, >= 0.")
     if len(problems) == before and n and not array.any():

@@ -13,6 +13,7 @@ from math import fsum
 from attrs import evolve, field, frozen
 
 from crossmargin.eligibility import Decision, case_of
+from crossmargin.errors import listed
 from crossmargin.methodology import Inputs, unmodelled
 from crossmargin.parameters import Reader, Rules
 from crossmargin.portfolio import Pool, Position
@@ -89,8 +90,8 @@ class Run:
             return line
         if pool.ruleset:
             return self.answer(pool.ruleset, pool)
-        why = "no rule-set yet for this product in this class of account, or the trade has settled"
-        return total("requirement at the carrying firm", unmodelled(pool.positions, why))
+        gaps = (unmodelled([position], self._unmargined(position, regime)) for position in pool.positions)
+        return total("requirement at the carrying firm", [line for lines in gaps for line in lines])
 
     def report(self, regime: Regime) -> Report:
         """Return the margin of the book under one regime."""
@@ -106,6 +107,15 @@ class Run:
             notes=self.inputs.notes,
             owners=self.inputs.portfolio.names(each.owner for each in asked),
         )
+
+    def _unmargined(self, position: Position, regime: Regime) -> str:
+        """Return why no rule-set takes a position."""
+        case, kind = case_of(self.inputs.portfolio, position, self.inputs.as_of), position.product.kind
+        if case.settled:
+            return "the trade has settled and left its clearing house; no rule-set takes it at the carrying firm yet"
+        classes = sorted({each for silo in regime.silos if kind in silo.kinds for each in silo.account_classes})
+        where = f" in class {case.account.account_class}, only in {listed(classes)}" if classes else ""
+        return f"no rule-set yet for {kind}{where}"
 
     def _answered(self, ruleset: str, pool: Pool) -> Line:
         lacking = {position: self.inputs.lacks(position) for position in pool.positions}
@@ -241,7 +251,7 @@ def _customer_requirement(each: _Margined, run: Run) -> Requirement:
     p = run.reader(rule)
     net = Line("clearing requirement less credit", each.net, reads=each.line.all_reads())
     gaps = [not_modelled("the rest", "the clearing requirement leaves something out")] if each.line.partial else []
-    asked = total("clearing requirement", [net, *gaps])
+    asked = total("clearing requirement", [*([] if each.line.amount is None else [net]), *gaps])
     line = scaled("customer initial margin", p.customer_share, asked, reads=p.taken())
     return evolve(each.requirement, level="customer", pot=each.pool.firm, line=line)
 

@@ -15,8 +15,8 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import ArrayLike, NDArray
 
-from crossmargin.columns import FloatArray, as_dates, as_texts, readonly
-from crossmargin.errors import InputError, Problem, Problems, counted, suggestion
+from crossmargin.columns import FloatArray, as_date, as_dates, as_texts, readonly
+from crossmargin.errors import InputError, Problem, Problems, check_kinds, counted, is_count, several, suggestion
 from crossmargin.filtering import (
     CorrelationScaling,
     correlation_scaled,
@@ -172,9 +172,10 @@ def grid_scenarios(
     >>> grid.spot_moves["XYZ"].tolist()
     [-0.15, -0.15, -0.15, 0.15, 0.15, 0.15]
     """
+    symbols = (symbols,) if isinstance(symbols, str) else several("symbols", symbols, str, "Give tickers.")
     spots, volatilities = readonly(spot_moves), readonly(volatility_moves)
+    _check_moves(spot_moves=spots, volatility_moves=volatilities)
     spot, volatility = np.repeat(spots, volatilities.size), np.tile(volatilities, spots.size)
-    symbols = (symbols,) if isinstance(symbols, str) else tuple(symbols)
     return ScenarioSet(
         ScenarioSpec("grid", 1, 0.0),
         [1.0],
@@ -182,6 +183,16 @@ def grid_scenarios(
         spot_moves=dict.fromkeys(symbols, spot),
         volatility_moves=dict.fromkeys(symbols, volatility),
     )
+
+
+def _check_moves(**moves: FloatArray) -> None:
+    problems = Problems()
+    for name, move in moves.items():
+        if move.ndim != 1 or not move.size:
+            problems.add(
+                f"of shape {move.shape} are no row of moves.", where=name, fix="Give them in a list: [-0.1, 0.1]."
+            )
+    problems.raise_if_any()
 
 
 def scenario_set(spec: ScenarioSpec, history: History, as_of: date) -> ScenarioSet:
@@ -225,6 +236,11 @@ def scenario_set(spec: ScenarioSpec, history: History, as_of: date) -> ScenarioS
     >>> [str(end) for end in drawn.ends], (1e4 * drawn.shifts).round(6).tolist()
     (['2017-03-29', '2017-03-30'], [[10.0, 10.0], [0.0, 20.0]])
     """
+    check_kinds(
+        spec=(spec, ScenarioSpec, "Give a ScenarioSpec: the order is spec, history, as_of."),
+        history=(history, History, "Give a History, such as market.history."),
+    )
+    as_of = as_date(as_of, "as_of")
     notes = list(age_notes(history, as_of))
     last = history.row_at(as_of)
     dates = history.dates[: 0 if last is None else last + 1]
@@ -248,21 +264,24 @@ def scenario_set(spec: ScenarioSpec, history: History, as_of: date) -> ScenarioS
 
 
 def _window_problems(spec: ScenarioSpec) -> Iterable[Problem]:
-    if spec.kind not in KINDS:
+    given: object = spec.kind
+    kind = given if isinstance(given, str) else ""
+    if kind not in KINDS:
         yield Problem(f"unknown kind {spec.kind!r}.", "scenario kind", suggestion(str(spec.kind), KINDS))
-    if not _is_count(spec.horizon_days):
+    if not is_count(spec.horizon_days):
         yield Problem(f"{spec.horizon_days!r} is no count of days.", "horizon_days", "Give 1 or more.")
-    if spec.kind not in {"stress", "grid"} and not is_positive(spec.lookback_years):
+    if kind not in {"stress", "grid"} and not is_positive(spec.lookback_years):
         yield Problem(f"{spec.lookback_years!r} is no length.", "lookback_years", "Give years above 0.")
     if spec.stress_period is None:
-        if spec.kind == "stress":
+        if kind == "stress":
             yield Problem("is missing.", "stress_period", "Give its first and last day.")
     elif not _is_period(spec.stress_period):
         yield Problem("is no period.", "stress_period", "Give its first and last day, in this order.")
 
 
 def _filter_problems(spec: ScenarioSpec) -> Iterable[Problem]:
-    if spec.kind == "filtered":
+    kind: object = spec.kind
+    if isinstance(kind, str) and kind == "filtered":
         yield from decay_problems(spec.decay)
         yield from seed_problems(spec.seed_days)
         yield from filter_problems(spec.scaling, spec.volatility_floor, spec.ratio_cap)
@@ -276,10 +295,6 @@ def _filter_problems(spec: ScenarioSpec) -> Iterable[Problem]:
     for name, value in given.items():
         if value is not None:
             yield Problem(f"has no use for kind {spec.kind!r}.", name, "Leave it out, or use kind 'filtered'.")
-
-
-def _is_count(value: object) -> bool:
-    return isinstance(value, int) and value > 0 and value is not True
 
 
 def _is_period(period: tuple[date, ...]) -> bool:
@@ -304,7 +319,7 @@ def _set_problems(drawn: ScenarioSet) -> Iterable[Problem]:
     for name, days in (("starts", drawn.starts), ("ends", drawn.ends)):
         if len(days) not in (0, drawn.shifts.shape[1]):
             fix = "Give one date for each scenario, or none."
-            yield Problem(f"{len(days)} dates for {drawn.shifts.shape[1]} scenarios.", name, fix)
+            yield Problem(f"{counted(len(days), 'date')} for {counted(drawn.shifts.shape[1], 'scenario')}.", name, fix)
 
 
 def _move_problems(name: str, moves: Mapping[str, FloatArray], n_scenarios: int) -> Iterable[Problem]:
@@ -351,12 +366,12 @@ def _stress_note(spec: ScenarioSpec, stressed: BoolArray, recent: BoolArray) -> 
     if not stressed.any():
         return f"{name}: the history up to as-of holds no change that ends in it"
     if spec.kind == "stress":
-        return f"{name}: {stressed.sum()} changes"
+        return f"{name}: {counted(stressed.sum(), 'change')}"
     outside = (stressed & ~recent).sum()
     inside = stressed.sum() - outside
     if not outside:
         return f"{name}: inside the look-back, nothing appended"
-    return f"{name}: {outside} changes appended" + (f", {inside} are in the look-back" if inside else "")
+    return f"{name}: {counted(outside, 'change')} appended" + (f", {inside} are in the look-back" if inside else "")
 
 
 def _without_gaps(horizon: int, dates: tuple[date, ...], ends: IntArray, notes: list[str]) -> BoolArray:
@@ -364,7 +379,7 @@ def _without_gaps(horizon: int, dates: tuple[date, ...], ends: IntArray, notes: 
     spans = [(dates[row] - dates[row - horizon]).days for row in ends]
     kept = np.array([span <= longest for span in spans], dtype=bool)
     if dropped := int((~kept).sum()):
-        notes.append(f"{dropped} changes dropped: they span a gap of more than {longest} calendar days")
+        notes.append(f"{counted(dropped, 'change')} dropped: they span a gap of more than {longest} calendar days")
     return kept
 
 
@@ -382,7 +397,7 @@ def _enough_quotes(changes: FloatArray, notes: list[str]) -> BoolArray:
     least = max(1, min(LEAST_TENORS, changes.shape[1]))
     kept: BoolArray = np.isfinite(changes).sum(axis=1) >= least
     if dropped := int((~kept).sum()):
-        notes.append(f"{dropped} changes dropped: fewer than {least} tenors quoted on both dates")
+        notes.append(f"{counted(dropped, 'change')} dropped: fewer than {least} tenors quoted on both dates")
     return kept
 
 
@@ -397,7 +412,7 @@ def _filled(tenors: FloatArray, changes: FloatArray, notes: list[str]) -> FloatA
     counts = missing.sum(axis=0)
     if counts.any():
         parts = [f"{tenor_name(tenors[column])} {counts[column]}" for column in np.flatnonzero(counts)]
-        notes.append(f"interpolated between tenors, of {len(changes)} changes: {', '.join(parts)}")
+        notes.append(f"interpolated between tenors, of {counted(len(changes), 'change')}: {', '.join(parts)}")
     return filled
 
 
@@ -417,7 +432,7 @@ def _recorrelated(
     """Return the changes with those of the look-back at the correlations of today."""
     result = changes.copy()
     result[in_lookback] = correlation_scaled(changes[in_lookback], scaling)
-    notes.append(f"correlations of the look-back scaled to those of today: {changes.shape[1]} tenors")
+    notes.append(f"correlations of the look-back scaled to those of today: {counted(changes.shape[1], 'tenor')}")
     return result
 
 

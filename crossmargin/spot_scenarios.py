@@ -13,7 +13,7 @@ import numpy as np
 from attrs import evolve, field, frozen
 
 from crossmargin.columns import FloatArray
-from crossmargin.errors import InputError, Problem
+from crossmargin.errors import InputError, Problem, counted
 from crossmargin.filtering import correlation_scaled, filtered_returns
 from crossmargin.price_history import PriceHistory
 from crossmargin.products.equities import Security
@@ -206,7 +206,7 @@ def _gap(changes: FloatArray, scenarios: ScenarioSet) -> str:
     if not bad.size:
         return ""
     when = scenarios.ends[int(bad[0])]
-    return f"is not quoted for {bad.size} of {len(changes)} changes, first for that to {when}"
+    return f"is not quoted for {bad.size} of {counted(len(changes), 'change')}, first for that to {when}"
 
 
 def _filtered(changes: FloatArray, scenarios: ScenarioSet) -> FloatArray:

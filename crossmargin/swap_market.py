@@ -15,7 +15,7 @@ import numpy as np
 from attrs import field, frozen
 
 from crossmargin.columns import FloatArray, as_date, readonly
-from crossmargin.errors import Problem, Problems
+from crossmargin.errors import Problem, Problems, check_kinds, counted
 from crossmargin.products.security_based import STANDARD_RECOVERY
 
 Fixings: TypeAlias = Mapping[str, Mapping[date, float]]
@@ -53,7 +53,9 @@ class ZeroCurve:
         if self.knots.ndim != 1 or not self.knots.size or not (np.diff(self.knots, prepend=0.0) > 0.0).all():
             problems.add("knots do not increase from zero.", where=where, fix="Give years above 0, sorted.")
         if self.zeros.shape != self.knots.shape:
-            problems.add(f"{self.zeros.size} zero rates for {self.knots.size} knots.", where=where)
+            problems.add(
+                f"{counted(self.zeros.size, 'zero rate')} for {counted(self.knots.size, 'knot')}.", where=where
+            )
         elif not (np.abs(self.zeros) < 1.0).all():
             problems.add("some zero rates are no decimals.", where=where, fix="Write 4.25 % as 0.0425.")
         problems.raise_if_any()
@@ -88,6 +90,7 @@ class CreditSpreads:
     recovery: float = STANDARD_RECOVERY
 
     def __attrs_post_init__(self) -> None:
+        check_kinds(spreads=(self.spreads, Mapping, "Give a spread for each tenor in years: {5: 0.011}."))
         problems, where = Problems(), f"credit spreads of {self.reference!r}"
         reference: object = self.reference
         if not isinstance(reference, str) or not reference.strip():

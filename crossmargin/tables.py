@@ -15,6 +15,7 @@ from crossmargin.eligibility import Decision
 from crossmargin.errors import InputError, Problem, counted
 from crossmargin.markup import folded, fragment, linked, mark, table
 from crossmargin.parameters import Read
+from crossmargin.posted import CARRYING_FIRM
 from crossmargin.records import as_tuple
 from crossmargin.results import Comparison, Line, Report
 
@@ -23,6 +24,8 @@ LEVEL_TITLES = {
     "clearing": "owed to clearing houses",
     "customer": "owed to the carrying firm by its customers",
 }
+
+BESIDES = ", and by firms for what none of them holds"
 
 NOT_IN_FORCE = "proposed – not in force"
 _MOST_LINES = 2_000  # a notebook with more grows slow
@@ -38,6 +41,12 @@ class Section:
     figures: int | None = 1
     last: tuple[str, ...] = ()
     foot: str = ""
+
+
+def level_title(level: str, reports: Iterable[Report]) -> str:
+    """Return who is owed what the reports ask for at a level; a firm's own uncleared trades are owed elsewhere."""
+    asked = ((each.level, each.pot) for report in reports for each in report.requirements)
+    return LEVEL_TITLES[level] + (BESIDES if level == "clearing" and (level, CARRYING_FIRM) in asked else "")
 
 
 def sections_text(sections: Iterable[Section]) -> str:
@@ -69,7 +78,7 @@ def report_html(report: Report) -> str:
     """Return the same as HTML, and how each total follows as trees to unfold."""
     remark = NOT_IN_FORCE if report.status == "proposed" else ""
     trees = [
-        folded(f"How it follows: {LEVEL_TITLES[level]}", tree_html(report.line(level), remark=remark))
+        folded(f"How it follows: {level_title(level, [report])}", tree_html(report.line(level), remark=remark))
         for level in report.levels
     ]
     return fragment([sections_html(_comparison_sections(Comparison((report,)))), *trees])
@@ -142,7 +151,7 @@ def _figures(comparison: Comparison, level: str) -> Section:
     rows.append(("rests on assumed values", *(f"{report.assumed_share(level):.0%}" for report in reports)))
     rows.append(("status", *("proposed *" if r.status == "proposed" else "in force" for r in reports)))
     starred = f"   (* {PROPOSED})" if any(report.status == "proposed" for report in reports) else ""
-    title = f"Initial margin {LEVEL_TITLES[level]}, USD, as of {reports[0].as_of}{starred}"
+    title = f"Initial margin {level_title(level, reports)}, USD, as of {reports[0].as_of}{starred}"
     return Section(title, ("", *(report.regime for report in reports)), tuple(rows))
 
 
@@ -273,7 +282,7 @@ def _branch(line: Line, depth: int, remark: str) -> str:
     if not below and not reads:
         return f"<div class='xm-leaf'>{told}</div>"
     if below and depth == 0:
-        reads += f"<p>{len(below)} parts are left out here; <code>explain()</code> prints them.</p>"
+        reads += f"<p>{counted(len(below), 'part')} left out here; <code>explain()</code> prints them.</p>"
     inside = "".join(_branch(each, depth - 1, remark) for each in below) if depth else ""
     return f"<details><summary>{told}</summary><div class='xm-tree'>{inside}{reads}</div></details>"
 

@@ -29,6 +29,11 @@ def book(n_accounts=N_ACCOUNTS, n_rows=400, seed=1):
     return store, held
 
 
+def fresh():
+    """A store of its own, and holdings."""
+    return book.__wrapped__()
+
+
 @cache
 def expected():
     return pool_tails(*book(), TAILS)

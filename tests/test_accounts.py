@@ -65,6 +65,31 @@ def test_unknown_names_are_refused(kind, name):
         kind(name)
 
 
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (
+            lambda: Account("a", "o", "f", "PROPIETARY"),
+            "AccountClass: 'PROPIETARY' is unknown. Did you mean 'PROPRIETARY'",
+        ),
+        (lambda: Account("a", "o", "f", None), "AccountClass: None is unknown"),
+        (lambda: Customer("c", "QIB"), "CustomerKind: 'QIB' is unknown. Did you mean 'qib'"),
+        (lambda: Firm("f", ["BD", "FCMM"]), "Registration: 'FCMM' is unknown. Did you mean 'FCM'"),
+        (lambda: Firm("f", memberships="FIC"), "ClearingHouse: 'FIC' is unknown. Did you mean 'FICC'"),
+        (lambda: Account("a", "o", "f", "SEC_NOTE_H", agreements=["subordinaton"]), "Did you mean 'subordination'"),
+    ],
+)
+def test_a_record_refuses_names_that_are_none(make, says):
+    with pytest.raises(InputError, match=says):
+        make()
+
+
+def test_a_bare_text_is_one_name():
+    firm = Firm("f", "BD", "FICC", "sister")
+    assert (firm.registrations, firm.memberships, firm.affiliates) == ({"BD"}, {"FICC"}, {"sister"})
+    assert Account("a", "o", "f", "SEC_NOTE_H", agreements="disclosure").agreements == {Agreement.DISCLOSURE}
+
+
 def test_a_customer_is_institutional_unless_it_is_said_otherwise():
     assert Customer("c").kind is CustomerKind.ELIGIBLE_CONTRACT_PARTICIPANT
 

@@ -153,7 +153,7 @@ def test_an_account_of_two_templates_is_refused():
         ({"account": [b"a"]}, "account: is binary"),
         ({"account": ["a\0"]}, "ends in a NUL"),
         ({"template": [{"of": 1}]}, "template: is struct"),
-        ({"account": [None], "quantity": pa.nulls(1)}, "2 problems|account: 1 rows: no account"),
+        ({"account": [None], "quantity": pa.nulls(1)}, "2 problems|account: 1 row: no account"),
     ],
     ids=["text for a number", "half a product", "a list", "bytes", "a text that would be cut", "a record", "nulls"],
 )
@@ -191,7 +191,7 @@ def test_a_null_among_labels_is_no_account():
         polars.Series(["a", None, "a"], dtype=polars.Categorical).to_arrow(),
     ):
         held = pa.table({"account": account, "product": [symbol] * 3, "quantity": [1.0] * 3})
-        with pytest.raises(InputError, match="1 rows: no account; the first: 1"):
+        with pytest.raises(InputError, match="1 row: no account; the first: 1"):
             Positions.from_arrow(held, planned)
 
 

@@ -6,6 +6,7 @@ import csv
 import math
 import os
 import re
+import warnings
 from itertools import pairwise
 from pathlib import Path
 
@@ -423,3 +424,15 @@ def test_the_benchmark_s_book_is_made_of_listed_chains():
     assert book.strike[::2].tolist() == book.strike[1::2].tolist()
     assert book.volatility.min() > 0.05
     assert len(set(zip(book.slice_row[::2], book.strike[::2], strict=True))) == 2_500
+
+
+def test_a_book_of_broadcast_arrays_hands_the_kernels_arrays_of_their_own():
+    strike, _ = np.broadcast_arrays(np.array([90.0, 100.0]), np.ones((1, 2)))  # NumPy warns where such are written to
+    grid = {"scale": [[1.0]], "shift": [[0.0]], "slice_row": [0, 0], "volatility_row": [0, 0]}
+    flat = {"forward": [[100.0]], "discount": 1.0, "time": 0.5, "is_call": [True, True], "volatility": [0.2, 0.2]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        book = EuropeanBook(strike=strike[0], **flat, **grid)
+        arguments = book.kernel_arguments()
+    assert all(array.flags.c_contiguous and array.flags.writeable for array in arguments)
+    assert not any(np.shares_memory(array, strike) for array in arguments)

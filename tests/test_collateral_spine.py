@@ -84,6 +84,8 @@ def test_a_requirement_that_nobody_knows_locks_what_is_posted():
     assert occ.partial
     assert occ.locked.value == occ.lendable.value == 250_000.0
     assert {part.name for part in occ.locked.parts} == {"requirement not known", "behind walls"}
+    assert any(row.startswith("total") and "*" in row for row in str(found()).splitlines())
+    assert any(row.startswith("OCC") and row.count("not modelled*") == 3 for row in str(found()).splitlines())
 
 
 def test_the_firm_helps_its_customer_and_the_house_is_free():

@@ -142,7 +142,7 @@ def test_a_simple_yield_that_eats_the_money_is_refused(yield_):
         ([2.0, 1.0], np.ones((2, 1)), "do not increase"),
         ([1.0, 2.0], np.ones((3, 1)), r"shape \(3, 1\) is not \[2 tenors"),
         ([1.0, 2.0], np.ones(2), r"shape \(2,\)"),
-        ([1.0, 2.0], np.array([[0.1, np.nan], [0.1, np.inf]]), "2 yields are not finite"),
+        ([1.0, 2.0], np.array([[0.1, np.nan], [0.1, np.inf]]), "2 yields not finite"),
     ],
 )
 def test_quotes_that_make_no_curve(tenors, par, said):

@@ -18,6 +18,7 @@ from crossmargin.market import History, Market, ParCurve
 from crossmargin.portfolio import Position
 from crossmargin.products import (
     ETF,
+    CreditDefaultSwap,
     IndexFuture,
     ListedOption,
     Stock,
@@ -410,6 +411,27 @@ def test_where_no_share_is_known_what_the_customer_owes_is_visibly_not_modelled(
     (owed,) = [e for e in report.requirements if e.level == "customer" and e.ruleset == "occ_stans_like"]
     assert owed.line.amount is None
     assert "no share is published" in owed.line.parts[0].note
+
+
+@pytest.mark.parametrize(
+    ("account", "settles", "why"),
+    [
+        ("PLAIN", None, "no rule-set yet for treasury_note in class CFTC_4D_AB, only in PROPRIETARY, SEC_NOTE_H, XM_"),
+        ("DUAL-GOV", date(2026, 6, 29), "the trade has settled and left its clearing house"),
+    ],
+)
+def test_what_no_rule_takes_says_why(account, settles, why):
+    plain = Account("PLAIN", "ALPHA", "DUAL", AccountClass.CFTC_4D_AB)
+    held = Position("n", account, NOTE_7, 1e6, settles=settles)
+    ((_, line),) = margin(book(held, accounts=(*ACCOUNTS, plain)), market()).not_modelled()
+    assert line.note.startswith(why)
+
+
+def test_a_customer_owes_visibly_nothing_where_the_clearing_house_is_not_modelled():
+    swap = CreditDefaultSwap("NOPE", 0.01, date(2031, 6, 20))
+    account = Account("SWAPS", "ALPHA", "DUAL", AccountClass.CFTC_4D_F)
+    report = margin(book(Position("c", "SWAPS", swap, 1e7), accounts=(*ACCOUNTS, account)), market())
+    assert {entry.level: entry.line.amount for entry in report.requirements} == {"clearing": None, "customer": None}
 
 
 @pytest.mark.parametrize("regime", REGIMES, ids=lambda regime: regime.name)

@@ -46,6 +46,12 @@ def test_a_class_shows_moves_products_and_gaps():
     assert line.value == 500.0
 
 
+def test_a_class_of_which_nothing_is_known_asks_visibly_nothing():
+    gap = not_modelled("p1: X", "no model for warrants")
+    assert charge("A", [0.0, 0.0], gaps=[gap]).line.amount is None
+    assert charge("A", [0.0, 0.0], 100.0, gaps=[gap]).line.amount == 37.5
+
+
 @pytest.mark.parametrize(
     ("books", "share", "net"),
     [

@@ -246,6 +246,7 @@ def test_what_cannot_be_read_or_written_leaves_no_page(tmp_path, capsys):
     assert "none.toml" in said.err
     assert "nil" in said.err
     assert main(["report", "--html", str(tmp_path / "no" / "out.html"), "--regimes", "siloed"]) == 2
+    assert "Name a file in a folder that is there" in capsys.readouterr().err
     (tmp_path / "folder").mkdir()
     assert main(["report", "--html", str(tmp_path / "folder"), "--regimes", "siloed"]) == 2
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]

@@ -24,7 +24,7 @@ from crossmargin.key_rates import KeyRates
 from crossmargin.pnl import PnL, revalue
 from crossmargin.portfolio import Position
 from crossmargin.products import ETF
-from crossmargin.results import Comparison, Line, Report, total
+from crossmargin.results import Comparison, Line, Report, bridged, not_modelled, total
 from crossmargin.risk import expected_shortfall, value_at_risk
 from crossmargin.scenarios import ScenarioSet, ScenarioSpec, grid_scenarios
 
@@ -46,6 +46,18 @@ def drawn(figure):
     """Drawing it finds what setting it up does not."""
     figure.draw_without_rendering()
     return figure
+
+
+def test_a_waterfall_of_what_nobody_models_draws_no_bar_and_says_so():
+    ends = [not_modelled(f"{name} total", "no rule") for name in "ab"]
+    found = Attribution("a", "b", "clearing", "in_force", bridged(ends[0], [Line("s", 0.0)], ends[1]))
+    figure = plots.waterfall(found)
+    [axis] = figure.axes
+    assert not axis.patches
+    assert texts(axis) == ["not modelled"] * 3
+    assert "*" not in figure.get_suptitle(), "no figure has a star"
+    part = bridged(total("a total", [Line("known", 1.0), not_modelled("gap", "no rule")]), [], Line("b total", 1.0))
+    assert "* leaves something out" in plots.waterfall(evolve(found, line=part)).get_suptitle()
 
 
 @pytest.mark.parametrize("wrong", [None, [], Report("siloed", "", "in_force", DAY)])

@@ -373,7 +373,7 @@ def test_the_scenario_that_breaks_the_curve_is_named():
         (np.array([1.0, 2.0]), np.array([[0.04]]), 1, "do not fit"),
         (np.array([1.0]), np.array([0.04]), 1, "do not fit"),
         (np.empty(0), np.empty((0, 1)), 1, "do not fit"),
-        (np.array([1.0]), np.array([[0.04]]), 0, "0 threads"),
+        (np.array([1.0]), np.array([[0.04]]), 0, "0 is no number of threads"),
     ],
 )
 def test_curves_that_cannot_be_used(knots, zeros, threads, said):

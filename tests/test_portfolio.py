@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import date
+from datetime import UTC, date, datetime
 
 import pytest
 from attrs import evolve
@@ -46,6 +46,14 @@ WRONG = {
     "too many": ({"positions": [Position("p", "account", NOTE_7, -1e308)]}, r"quantity is -1e\+308, beyond 9"),
     "text": ({"positions": [Position("p", "account", NOTE_7, "5")]}, "quantity is '5'"),
     "flag": ({"positions": [Position("p", "account", NOTE_7, True)]}, "quantity is True"),
+    "time of day": (
+        {"positions": [Position("p", "account", NOTE_7, 5.0, datetime(2026, 7, 1, 9, tzinfo=UTC))]},
+        "field 'settles': datetime.datetime",
+    ),
+    "a number as id": ({"positions": [Position(7, "account", NOTE_7, 5.0)]}, "position 7: id is no text"),
+    "no id": ({"positions": [Position("", "account", NOTE_7, 5.0)]}, "position '': id is missing"),
+    "no position": ({"positions": [NOTE_7]}, "positions: a TreasuryNote stands among them. Give Position records"),
+    "no product": ({"positions": [Position("p", "account", "UST", 5.0)]}, "'UST' is no product"),
     "no day": ({"positions": [Position("p", "account", NOTE_7, 5, "2026-07-01")]}, "'2026-07-01' is not a date"),
 }
 

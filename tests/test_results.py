@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import date
+from math import fsum
 
 import pytest
 from attrs import evolve
@@ -14,6 +15,7 @@ from hypothesis import strategies as st
 from crossmargin.eligibility import Decision, Reason
 from crossmargin.errors import InputError, NumericalError
 from crossmargin.parameters import Read, Source
+from crossmargin.records import from_plain, to_plain
 from crossmargin.regimes import CROSS_MARGIN
 from crossmargin.results import (
     Comparison,
@@ -30,6 +32,7 @@ from crossmargin.results import (
     smallest,
     total,
 )
+from crossmargin.tables import tree
 
 AS_OF = date(2026, 6, 30)
 PARTS = (Line("a", 3.0), Line("b", 4.0))
@@ -290,6 +293,51 @@ def test_the_bridge_tells_changes_and_not_causes():
     assert [part.name for part in bridge.parts] == ["siloed total", "change before credit", "change in credit"]
     assert [part.amount for part in bridge.parts] == [210.0, 0.0, -32.0]
     assert bridge.amount == REPORT.total()
+
+
+def unknown(report: Report, regime: str) -> Report:
+    gaps = tuple(evolve(each, line=not_modelled("margin", "no rule")) for each in report.requirements)
+    return evolve(report, regime=regime, requirements=gaps, credits=())
+
+
+@pytest.mark.parametrize("level", ["clearing", "customer"])
+def test_a_bridge_has_no_step_from_or_to_a_total_of_which_nothing_is_modelled(level):
+    blank = unknown(REPORT, "blank")
+    for reports in ((blank, REPORT), (SILOED, blank), (blank, evolve(blank, regime="as blank"))):
+        compared, (base, other) = Comparison(reports), [each.regime for each in reports]
+        bridge = compared.bridge(other, level)
+        assert {base: bridge.parts[0].amount, other: bridge.amount} == compared.totals(level)
+        assert [step.amount for step in bridge.parts[1:]] == [None, None]
+        assert "no rule" in tree(bridge, 3), "it says what is missing"
+        assert from_plain(Line, to_plain(bridge)) == bridge
+
+
+def test_a_bridge_says_which_total_leaves_something_out():
+    part = evolve(SILOED, requirements=(*SILOED.requirements, unknown(SILOED, "").requirements[0]))
+    with_gap = evolve(REPORT, requirements=part.requirements)
+    same, apart = (
+        Comparison((part, with_gap)).bridge("cross_margin"),
+        Comparison((SILOED, with_gap)).bridge("cross_margin"),
+    )
+    for bridge in (same, apart):
+        assert [line.amount for line in (*bridge.parts, bridge)] == [210.0, 0.0, -32.0, 178.0]
+    assert [line.partial for line in (*same.parts, same)] == [True, False, False, True], "both leave out the same"
+    assert [line.partial for line in (*apart.parts, apart)] == [False, True, True, True]
+
+
+@given(st.lists(st.sampled_from([SILOED, REPORT, unknown(SILOED, "none"), evolve(REPORT, requirements=(), credits=())]),
+                min_size=2, max_size=2), st.sampled_from(["clearing", "customer"]))  # fmt: skip
+def test_a_bridge_ends_where_the_totals_are_and_its_steps_are_the_benefit(reports, level):
+    found = Comparison([evolve(each, regime=name) for each, name in zip(reports, ("base", "other"), strict=True)])
+    bridge, benefit = found.bridge("other", level), found.benefit("other", level)
+    assert {"base": bridge.parts[0].amount, "other": bridge.amount} == found.totals(level)
+    amounts = [step.amount for step in bridge.parts[1:]]
+    assert amounts == [None, None] if benefit is None else fsum(amounts) == pytest.approx(-benefit)
+    assert bridge.partial == any(not_known for report in found.reports for not_known in gaps_of(report, level))
+
+
+def gaps_of(report: Report, level: str) -> list[Line]:
+    return [line for line in report.line(level).walk() if line.how == "not_modelled"]
 
 
 def test_reports_are_found_by_name():

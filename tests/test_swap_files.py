@@ -132,6 +132,7 @@ def test_what_is_wrong_has_its_place(reads, table, says):
         ("TERM,9M,3.7\n", "no whole number of half-years"),
         ("TERM,2W,3.7\n", "no tenor"),
         ("SOFR,1Y,3.7\nSOFR,30Y,99\n", "no discount factor"),
+        ("SOFR,1Y,0.037\nSOFR,5Y,0.0361\n", "less than a twentieth of the par yield"),
     ],
 )
 def test_curves_that_cannot_be_built(rows, says):
@@ -170,7 +171,7 @@ def test_a_market_checks_them(changes, says):
         (lambda: ZeroCurve(AS_OF, [], []), "do not increase"),
         (lambda: ZeroCurve(AS_OF, [2.0, 1.0], [0.01, 0.01]), "do not increase"),
         (lambda: ZeroCurve(AS_OF, [1.0, np.nan], [0.01, 0.01]), "do not increase"),
-        (lambda: ZeroCurve(AS_OF, [1.0], [0.01, 0.02]), "2 zero rates for 1 knots"),
+        (lambda: ZeroCurve(AS_OF, [1.0], [0.01, 0.02]), "2 zero rates for 1 knot"),
         (lambda: ZeroCurve(AS_OF, [1.0], [np.nan]), "no decimals"),
         (lambda: ZeroCurve(AS_OF, [1.0], [3.6]), "no decimals"),
         (lambda: CreditSpreads(" ", {5: 0.01}), "no name"),

@@ -254,13 +254,13 @@ def test_all_swaps_that_cannot_be_valued_at_once():
     said = refused(lambda: swap_book([over, RUNNING, BEGUN, settled, FIXED_FRA], AS_OF))
     assert said.count("nothing is paid after 2026-06-30") == 2
     assert "SOFR has no fixing on 192 days" in said
-    assert said.count(f"{INDEX} has no fixing on 1 days") == 2
+    assert said.count(f"{INDEX} has no fixing on 1 day of") == 2
     assert said.count("  - ") == 5
 
 
 def test_a_hole_in_the_fixings_is_named():
     fixed = {day: rate for day, rate in FIXINGS["SOFR"].items() if day != date(2026, 1, 5)}
-    assert "on 1 days of a running period, the first 2026-01-05" in refused(
+    assert "on 1 day of a running period, the first 2026-01-05" in refused(
         lambda: swap_book([RUNNING], AS_OF, fixings={"SOFR": fixed})
     )
 

@@ -116,7 +116,7 @@ def test_a_running_swap_needs_its_fixings():
     values = swap_values(swap_book([RUNNING], AS_OF, fixings=fixings()), SwapCurves(*zeros(MARKET)))
     assert revalue([RUNNING], fixed, DRAWN).base[0] == values[0, 0]
     partly = evolve(MARKET, fixings={"SOFR": {day: rate for day, rate in fixings()["SOFR"].items() if day.day != 9}})
-    assert "on 1 days" in why_no_value(RUNNING, partly)  # the ninth of May is a Saturday
+    assert "on 1 day of" in why_no_value(RUNNING, partly)  # the ninth of May is a Saturday
 
 
 @pytest.mark.parametrize("product", [CreditDefaultSwap("A", 0.01, date(2031, 6, 20)), TERM])
@@ -289,6 +289,12 @@ def test_a_name_without_quotes_is_a_line():
         report = asked((product, 1e6), market=known)
         assert report.requirements[0].line.amount is None
         assert any("nor spreads of ACME" in line.note for _, line in report.not_modelled())
+
+
+def test_what_no_clearing_house_holds_is_not_said_to_be_owed_to_one():
+    cleared, bilateral = (str(asked((evolve(FORWARD, clearing=place), 1.0))) for place in ("CME", "bilateral"))
+    assert "owed to clearing houses, USD" in cleared
+    assert "owed to clearing houses, and by firms for what none of them holds, USD" in bilateral
 
 
 def test_bilateral_swaps_are_margined_between_the_parties():

@@ -19,7 +19,7 @@ from crossmargin.analysis.two_pot_book import IntArray, TwoPotBook
 from crossmargin.analysis.two_pot_search import CENT, ENUMERATED, Found, box_size, improved, search
 from crossmargin.analysis.unit_arrays import NoArrays, Unit, two_pot_book
 from crossmargin.checking import check_arguments
-from crossmargin.errors import InputError, NumericalError, Problem, Problems, listed, suggestion
+from crossmargin.errors import InputError, NumericalError, Problem, Problems, counted, listed, suggestion
 from crossmargin.margin import margin
 from crossmargin.market import Market
 from crossmargin.parameters import Rules
@@ -339,7 +339,7 @@ def _solved(
     found = search(book, start=_widened(book, movable, today), nodes=nodes)
     points = tuple(_cap_point(evolve(book, cap=cap), found, rest, cap) for cap in caps)
     proof = _proof(
-        book, found, f"Arrays and rule-sets agree at the {len(tried)} allocations compared and at the answer."
+        book, found, f"Arrays and rule-sets agree at {counted(len(tried), 'allocation')} compared and at the answer."
     )
     return Found(found.directed[movable], found.total + rest, found.lower_bound + rest, found.nodes), proof, points
 

@@ -33,8 +33,10 @@ from crossmargin.analysis.between_regimes import (
     Between,
     between,
 )
-from crossmargin.analysis.euler import Shares, pool_name, position_shares
-from crossmargin.errors import InputError, NumericalError, Problem, Problems, listed, suggestion
+from crossmargin.analysis.euler import pool_name, position_shares
+from crossmargin.collateral.balance import Balance
+from crossmargin.collateral.covering import wholly_unknown
+from crossmargin.errors import InputError, NumericalError, Problem, Problems, listed, several, suggestion
 from crossmargin.margin import collateral_report
 from crossmargin.market import Market
 from crossmargin.parameters import Rules
@@ -45,7 +47,7 @@ from crossmargin.products.swaps import CLEARING, kinds_at
 from crossmargin.records import as_tuple
 from crossmargin.regimes import CROSS_MARGIN, SILOED, Regime
 from crossmargin.registry import rulebook
-from crossmargin.results import LEVELS, Line, Report, total
+from crossmargin.results import LEVELS, Line, Report, bridged, total_line
 from crossmargin.tables import PROPOSED, money
 
 MOST_STEPS = 12  # 4096 values: more is a mistake
@@ -84,27 +86,30 @@ _NAMED = 2  # of what is left out
 
 @frozen
 class Share:
-    """What one thing has of both totals, USD: a position, an account, an asset class or a pot; a hedge has < 0."""
+    """What one thing has of both totals, USD: a position, an account, an asset class or a pot; a hedge has < 0.
+
+    None where nothing of it is modelled.
+    """
 
     name: str
-    base: float
-    other: float
+    base: float | None
+    other: float | None
 
     @property
-    def change(self) -> float:
-        """What `other` asks for more than `base`, USD."""
-        return self.other - self.base
+    def change(self) -> float | None:
+        """What `other` asks for more than `base`, USD; None where one of the two is."""
+        return None if self.base is None or self.other is None else self.other - self.base
 
 
 @frozen
 class Attribution:
     """The difference between two regimes' totals at one level, shared among steps and among what is held, USD.
 
-    `line` is the total of `other` as the sum of the total of `base` and the steps. `by_position`, `by_account`,
-    `by_asset_class` and `by_pot` each add up to both totals; what no position can be said to cause stands as
-    `not divided`, with its pool. `states` says what every set of steps asks for, `notes` what to beware of.
-    Of a deficit (`of`) `by_pot` alone is told. `statuses` are those of the two regimes; `status` is `in_force` only
-    where both are.
+    `line` is the total of `other` as the sum of the total of `base` and the steps; where nothing of one of the two is
+    modelled, steps have no amount. `by_position`, `by_account`, `by_asset_class` and `by_pot` each add up to what is
+    known of both totals; what no position can be said to cause stands as `not divided`, with its pool. `states` says
+    what every set of steps asks for, `notes` what to beware of. Of a deficit (`of`) `by_pot` alone is told. `statuses`
+    are those of the two regimes; `status` is `in_force` only where both are.
     """
 
     base: str
@@ -127,15 +132,15 @@ class Attribution:
         """The mean effect of each step, USD, < 0 where it lowers the requirement."""
         return self.line.parts[1:]
 
-    def step(self, name: str) -> float:
-        """Return the mean effect of one step, USD.
+    def step(self, name: str) -> float | None:
+        """Return the mean effect of one step, USD; None where nothing of one of the two totals is modelled.
 
         Raises
         ------
         InputError
             The two regimes do not differ in such a step.
         """
-        known = {line.name: line.value for line in self.steps}
+        known = {line.name: line.amount for line in self.steps}
         if name not in known:
             raise InputError([Problem(f"no step {name!r}.", "attribution", suggestion(name, known))])
         return known[name]
@@ -145,7 +150,7 @@ class Attribution:
         told = {"as_of": str(self.as_of or ""), "of": self.of, "base_status": self._status(self.base)}
         named = {"base": self.base, "other": self.other, "level": self.level, "status": self.status, **told}
         lines = [("start", self.line.parts[0]), *(("step", line) for line in self.steps), ("total", self.line)]
-        found = [{**named, "kind": kind, "name": line.name, "amount": line.value} for kind, line in lines]
+        found = [{**named, "kind": kind, "name": line.name, "amount": line.amount} for kind, line in lines]
         for kind in ("pot", "account", "asset_class", "position"):
             for share in getattr(self, f"by_{kind}"):
                 both = {"amount": share.change, "base_amount": share.base, "other_amount": share.other}
@@ -177,7 +182,7 @@ class Attribution:
         said = f" ({PROPOSED})" if self.status == "proposed" else ""
         what = "" if self.of == REQUIREMENT else f"{self.of}, "
         rows = [(f"{self.base} to {self.other}, {what}{self.level}, USD{said}", "", "", "")]
-        rows += [(line.name, "", "", money(line.amount)) for line in (*self.line.parts, self.line)]
+        rows += [(_labelled(line), "", "", money(line.amount)) for line in (*self.line.parts, self.line)]
         for title in ("pot", "account", "asset_class"):
             if not (shares := getattr(self, f"by_{title}")):
                 continue
@@ -262,7 +267,7 @@ def attribute(
     """
     _refuse_unknown(level, LEVELS, "level")
     _refuse_unknown(of, (REQUIREMENT, DEFICIT), "of")
-    overlaid = (rules,) if isinstance(rules, Rules) else tuple(rules)
+    overlaid = (rules,) if isinstance(rules, Rules) else several("rules", rules, Rules, "Give rules in a list.")
     ways = between(portfolio, market, (base, other), rulebook(overlaid))
     reports = (ways.run.report(ways.base), ways.run.report(ways.other))
     states: dict[frozenset[str], float] = {}
@@ -278,7 +283,7 @@ def attribute(
         *names,
         level,
         next((status for status in reversed(statuses) if status != "in_force"), "in_force"),
-        line=_bridge(names, effects, states, ends),
+        line=_bridge(effects, states, ends),
         states=states,
         notes=_notes(ways, states, of),
         as_of=market.as_of,
@@ -351,31 +356,40 @@ def _exact(value: float, taken: frozenset[str]) -> Fraction:
 
 
 def _refuse_unknown(word: str, known: Iterable[str], where: str) -> None:
-    if word not in known:
+    given: object = word
+    if not isinstance(given, str) or word not in known:
         raise InputError([Problem(f"unknown {word!r}.", where, suggestion(str(word), known))])
 
 
 def _told(
     reports: tuple[Report, Report], level: str, ways: Between, *, overlaid: tuple[Rules, ...] | None
-) -> tuple[list[float], dict[str, Any]]:
+) -> tuple[list[Line], dict[str, Any]]:
     """Return both ends of the bridge as the library reports them, and what they are shared among; deficits if asked."""
     if overlaid is None:
-        return [report.total(level) for report in reports], _Shares(reports, level, ways).all()
+        asked = [[each.line for each in report.entries if each.level == level] for report in reports]
+        return _ends(reports, asked), _Shares(reports, level, ways).all()
     portfolio, market = ways.inputs.portfolio, ways.inputs.market
     brought = [collateral_report(portfolio, market, report, rules=overlaid) for report in reports]
-    pots = ([(each.pot, each.deficit.value) for each in one.balances if each.level == level] for one in brought)
-    return [one.totals(level)["deficit"] for one in brought], {"by_pot": _of_pots(pots)}
+    short = [[(each.pot, _deficit(each)) for each in one.balances if each.level == level] for one in brought]
+    pots = _of_pots([(pot, line.amount) for pot, line in one] for one in short)
+    return _ends(reports, [[line for _, line in one] for one in short]), {"by_pot": pots}
 
 
-def _bridge(
-    names: tuple[str, str], effects: Mapping[str, float], states: Mapping[frozenset[str], float], ends: Sequence[float]
-) -> Line:
+def _deficit(balance: Balance) -> Line:
+    gaps = (line for line in balance.required.walk() if line.how == "not_modelled")
+    return next(gaps) if wholly_unknown(balance.required) else balance.deficit
+
+
+def _ends(reports: Iterable[Report], lines: Iterable[Iterable[Line]]) -> list[Line]:
+    return [total_line(f"{report.regime} total", mine) for report, mine in zip(reports, lines, strict=True)]
+
+
+def _bridge(effects: Mapping[str, float], states: Mapping[frozenset[str], float], ends: Sequence[Line]) -> Line:
     """Return the figure of the second regime as that of the first and the steps; the states must end at both."""
     for end, state in zip(ends, (states[frozenset()], states[frozenset(effects)]), strict=True):
-        if not isclose(end, state, rel_tol=1e-9, abs_tol=1e-6):
-            raise NumericalError(f"The steps lead to {state}, the regime asks for {end}.")
-    steps = [Line(name, amount, note=ABOUT[name]) for name, amount in effects.items()]
-    return total(f"{names[1]} total", [Line(f"{names[0]} total", ends[0]), *steps])
+        if not isclose(end.value, state, rel_tol=1e-9, abs_tol=1e-6):
+            raise NumericalError(f"The steps lead to {state}, the regime asks for {end.value}.")
+    return bridged(ends[0], [Line(name, amount, note=ABOUT[name]) for name, amount in effects.items()], ends[1])
 
 
 def _notes(ways: Between, states: Iterable[frozenset[str]], of: str) -> tuple[str, ...]:
@@ -412,15 +426,19 @@ class _Shares:
             "by_pot": self._by_pot(),
         }
 
-    def _of(self, report: Report) -> Shares:
-        """Return the share of each position, and what is not divided of each pool."""
+    def _of(self, report: Report) -> dict[str, float | None]:
+        """Return the share of each position, None where nobody models it, and what is not divided of each pool."""
         drawn = [each.positions for one in self.reports for each in one.requirements]
         by_pool = position_shares(report, self.level, self.ways.inputs, self.ways.run.book, drawn=drawn)
         parts: dict[str, list[float]] = {}
         for pool, shares in by_pool.items():
             for id, amount in shares.items():
                 parts.setdefault(id or f"{_NOBODY}: {pool}", []).append(amount)
-        return {id: fsum(amounts) for id, amounts in parts.items()}
+        asked = [each for each in report.requirements if each.level == self.level]
+        unknown = (id for each in asked if each.line.amount is None for id in each.positions)
+        known = {id for each in asked if each.line.amount is not None for id in each.positions}
+        unmodelled = dict.fromkeys(id for id in unknown if id not in known)
+        return {**unmodelled, **{id: fsum(amounts) for id, amounts in parts.items()}}
 
     def _gathered(self, groups: Mapping[str, str]) -> dict[str, str]:
         """Return the group of each position, and of each pool all of whose positions are of one group."""
@@ -433,25 +451,36 @@ class _Shares:
 
     def _by_pot(self) -> tuple[Share, ...]:
         told = ([entry for entry in report.entries if entry.level == self.level] for report in self.reports)
-        return _of_pots([(entry.pot, entry.line.value) for entry in entries] for entries in told)
+        return _of_pots([(entry.pot, entry.line.amount) for entry in entries] for entries in told)
 
 
-def _of_pots(told: Iterable[Iterable[tuple[str, float]]]) -> tuple[Share, ...]:
+def _of_pots(told: Iterable[Iterable[tuple[str, float | None]]]) -> tuple[Share, ...]:
     """Return the shares of pots from amounts of the one regime and of the other."""
-    found: dict[str, tuple[list[float], list[float]]] = {}
+    found: dict[str, tuple[list[float | None], list[float | None]]] = {}
     for side, amounts in enumerate(told):
         for pot, amount in amounts:
             found.setdefault(pot, ([], []))[side].append(amount)
-    return tuple(Share(pot, fsum(base), fsum(other)) for pot, (base, other) in found.items())
+    return tuple(Share(pot, _added(base), _added(other)) for pot, (base, other) in found.items())
 
 
 def _grouped(shares: Iterable[Share], group: Mapping[str, str]) -> tuple[Share, ...]:
-    found: dict[str, list[Share]] = {}
+    """Return the shares of groups; what asks for nothing tells nothing of a group of which nothing else is known."""
+    found: dict[str, tuple[list[float | None], list[float | None]]] = {}
     for share in shares:
-        found.setdefault(group.get(share.name, _NOBODY), []).append(share)
-    return tuple(
-        Share(name, fsum(each.base for each in held), fsum(each.other for each in held)) for name, held in found.items()
-    )
+        base, other = found.setdefault(group.get(share.name, _NOBODY), ([], []))
+        base += [share.base] if share.base != 0.0 else []
+        other += [share.other] if share.other != 0.0 else []
+    return tuple(Share(name, _added(base), _added(other)) for name, (base, other) in found.items())
+
+
+def _added(amounts: Sequence[float | None]) -> float | None:
+    """Return the sum of what is known, None where there are amounts and none of them is."""
+    known = [amount for amount in amounts if amount is not None]
+    return fsum(known) if known or not amounts else None
+
+
+def _labelled(line: Line) -> str:
+    return f"{line.name} (partial)" if line.partial and line.amount is not None else line.name
 
 
 def _asset_class(kind: str) -> str:

@@ -16,7 +16,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import ArrayLike, NDArray
 
-from crossmargin.errors import InputError, NumericalError, Problem, Problems
+from crossmargin.errors import InputError, NumericalError, Problem, Problems, counted
 
 Zone = Literal["green", "yellow", "red"]
 
@@ -308,7 +308,7 @@ def procyclicality(margins: ArrayLike, horizon_days: int) -> Procyclicality:
         problems.add(f"{int((series <= 0.0).sum())} are not above 0.", where="margins", fix="Leave out days without.")
     if _whole(horizon_days) is None or not 1 <= horizon_days < max(series.size, 2):
         fix = f"Give a whole number from 1 to {max(series.size - 1, 1)}; one day more than the horizon is needed."
-        problems.add(f"{horizon_days!r} does not fit {series.size} days.", where="horizon_days", fix=fix)
+        problems.add(f"{horizon_days!r} does not fit {counted(series.size, 'day')}.", where="horizon_days", fix=fix)
     elif series.size == 1:
         problems.add("one day shows no increase.", where="margins", fix="Give two days or more.")
     problems.raise_if_any()

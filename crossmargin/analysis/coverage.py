@@ -27,7 +27,17 @@ from crossmargin.analysis.backtest import (
     traffic_light,
 )
 from crossmargin.analysis.margin_series import Gap, MarketHistory
-from crossmargin.errors import CrossMarginError, InputError, NotInForce, Problem, Problems, check_kinds, listed
+from crossmargin.errors import (
+    CrossMarginError,
+    InputError,
+    NotInForce,
+    Problem,
+    Problems,
+    check_kinds,
+    counted,
+    is_count,
+    listed,
+)
 from crossmargin.margin import compare
 from crossmargin.market import Market
 from crossmargin.parameters import Rules
@@ -231,7 +241,9 @@ def gains(
     change = history.change(market.as_of, horizon_days, moved)
     if change is None:
         fix = "Leave out the last days."
-        raise InputError([Problem(f"no row {horizon_days} business days later.", f"history after {market.as_of}", fix)])
+        raise InputError(
+            [Problem(f"no row {counted(horizon_days, 'business day')} later.", f"history after {market.as_of}", fix)]
+        )
     known = [product for product in dict.fromkeys(products) if can_revalue(product, market, change)]
     pnl = revalue(known, market, change)
     found = {each.id: each.quantity * float(pnl.row(each.product)[0]) for each in held if each.product in pnl}
@@ -305,5 +317,5 @@ def _check_coverage(confidence: float, horizon_days: int | None) -> None:
 
 def check_whole(problems: Problems, where: str, value: object, *, least: int = 1) -> None:
     """Note a value that is no whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if not is_count(value, least=least):
         problems.add(f"{value!r} is no count.", where=where, fix=f"Give a whole number of at least {least}.")

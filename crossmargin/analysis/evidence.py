@@ -23,7 +23,7 @@ from crossmargin.analysis.euler import Walk, walks
 from crossmargin.analysis.margin_series import Gap, MarketHistory
 from crossmargin.analysis.resampling import NET, Drawn, Draws, redrawn
 from crossmargin.columns import FloatArray
-from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, Problem, Problems, counted, suggestion
 from crossmargin.margin import compare
 from crossmargin.market import Market
 from crossmargin.parameters import Rules
@@ -123,7 +123,13 @@ class Evidence:
         ]:
             rows.append((each.name, money(each.figure), money(each.standard_error), _span(each), said))
         rows += [
-            (f"{each.regime}: {each.owner} at {each.firm}", f"{each.exceptions} of {each.days} days", "", "", "")
+            (
+                f"{each.regime}: {each.owner} at {each.firm}",
+                f"{each.exceptions} of {counted(each.days, 'day')}",
+                "",
+                "",
+                "",
+            )
             for each in self.coverage
         ]
         widths = [max(len(row[column]) for row in rows) for column in range(5)]
@@ -248,8 +254,10 @@ def sampling(
     inputs = repriced(portfolio, market, chosen, book)
     block = block_days or max((spec.horizon_days for spec in inputs.pnl), default=1)
     draws = Draws(inputs, resamples, block, seed)
-    totals, simulated = _totals(compared, level, draws, book)
-    figures = {report.regime: report.total(level) for report in compared.reports}
+    asked = compared.totals(level)
+    known = Comparison([report for report in compared.reports if asked[report.regime] is not None])
+    totals, simulated = _totals(known, level, draws, book)
+    figures = {report.regime: report.total(level) for report in known.reports}
     gaps = [
         RegimeGap(
             one,
@@ -260,9 +268,10 @@ def sampling(
         for one, two in combinations(totals, 2)
     ]
     own = [_sampled(name, figures[name], drawn, interval=interval) for name, drawn in totals.items()]
-    notes = [f"{resamples} resamples in blocks of {block} scenarios, seed {seed}"]
+    notes = [f"{resamples} resamples in blocks of {counted(block, 'scenario')}, seed {seed}"]
     rest = "of the total is simulated, of the rest no error is known"
     notes += [f"{name}: {share:.0%} {rest}" for name, share in simulated.items() if share < ALL]
+    notes += [f"{name}: nothing that it asks for is modelled" for name, amount in asked.items() if amount is None]
     return Evidence(level, interval, own, gaps, notes=notes)
 
 

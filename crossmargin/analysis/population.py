@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 
 from crossmargin.analysis.archetypes import ARCHETYPES, StudyBook
-from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, Problem, Problems, counted, suggestion
 from crossmargin.io.book import load_book
 from crossmargin.portfolio import Portfolio
 from crossmargin.records import to_plain
@@ -68,5 +68,5 @@ def _files(folder: Path) -> list[tuple[str, Path]]:
 def _book(id: str, path: Path) -> StudyBook:
     held: Portfolio = load_book(path).portfolio
     digest = hashlib.sha256(json.dumps(to_plain(held), sort_keys=True, default=str).encode()).hexdigest()[:16]
-    about = f"{len(held.positions)} positions of {path.name}, the same on every day."
+    about = f"{counted(len(held.positions), 'position')} of {path.name}, the same on every day."
     return StudyBook(id, id.replace("_", " "), about, lambda market: (held, market), digest)

@@ -29,6 +29,7 @@ from crossmargin.analysis.study_html import (
 )
 from crossmargin.analysis.study_plots import HATCH, Bar, bars, dollars, series, waterfall
 from crossmargin.analysis.study_sections import back_tests, protection, reliability
+from crossmargin.errors import counted
 from crossmargin.io.journal import Record, csv_text, write_whole
 from crossmargin.tables import LEVEL_TITLES
 
@@ -72,7 +73,8 @@ def write(study: Study, folder: str | PathLike[str]) -> tuple[Path, ...]:
 def page(study: Study) -> str:
     """Return the page: what was found, each book in turn, what is missing, assumptions, sources and settings."""
     days = study.header["days"]
-    title = f"Margin of {len(study.books)} books under {len(study.header['regimes'])} regimes, {days[0]} to {days[-1]}"
+    what = f"{counted(len(study.books), 'book')} under {counted(len(study.header['regimes']), 'regime')}"
+    title = f"Margin of {what}, {days[0]} to {days[-1]}"
     told = [Told(study, book, number) for number, book in enumerate(study.books, start=1)]
     body = [
         f"<h1>{escape(title)}</h1>",

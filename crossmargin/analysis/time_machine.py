@@ -32,7 +32,7 @@ from crossmargin.analysis.coverage import (
 from crossmargin.analysis.margin_series import Gap, MarketHistory, Period
 from crossmargin.analysis.replay import Replay, Unit, Who
 from crossmargin.columns import FloatArray
-from crossmargin.errors import CrossMarginError, Problems
+from crossmargin.errors import CrossMarginError, Problems, check_kinds
 from crossmargin.margin import compare
 from crossmargin.market import Market
 from crossmargin.parameters import Rules
@@ -136,6 +136,8 @@ def time_machine_of(
 ) -> dict[str, Replay]:
     """Return `time_machine` by name of book; books share nothing but the work, and no figure hangs on the others."""
     check_history(history)
+    days, fix = tuple(days), "Give datetime.date(2026, 6, 30)."
+    check_kinds(**{f"days[{number}]": (day, date, fix) for number, day in enumerate(days)})
     chosen, periods, wanted = tuple(regimes), tuple(stress_periods), sorted(set(days))
     _check(chosen, periods, horizon_days)
     held = tuple(each if calibration is None else held_at(each, calibration) for each in rulebook(rules).values())

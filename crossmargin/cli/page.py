@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from crossmargin.cli.inputs import PACKAGED, REGIMES, Output, add_market, command, inputs, version
-from crossmargin.errors import CrossMarginError
+from crossmargin.errors import CrossMarginError, InputError, Problem
 
 if TYPE_CHECKING:
     from crossmargin.analysis.attribution import Attribution
@@ -52,7 +52,11 @@ def _report(chosen: Namespace) -> Output:
         posted=portfolio.posted,
         notes=_notes(chosen, market),
     )
-    write_whole(chosen.html, page)
+    try:
+        write_whole(chosen.html, page)
+    except OSError as error:
+        fix = "Name a file in a folder that is there and may be written to."
+        raise InputError([Problem(f"cannot be written: {error.strerror}.", chosen.html, fix)]) from error
     if chosen.json:
         status = {report.regime: report.status for report in comparison.reports}
         return Output(json.dumps({"page": chosen.html, "totals": comparison.totals(), "status": status}, indent=2))

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 from attrs import field, frozen
 
-from crossmargin.accounts import AccountClass, InsolvencyRegime
+from crossmargin.accounts import AccountClass, InsolvencyRegime, as_account_class
 from crossmargin.documents import document_text, from_document
 from crossmargin.eligibility import Decision, Decisions
 from crossmargin.errors import InputError, Problem
@@ -52,7 +52,7 @@ class Balance:
     owner: str
     firm: str
     pot: str
-    account_class: AccountClass = field(converter=AccountClass)
+    account_class: AccountClass = field(converter=as_account_class)
     required: Line
     market_value: Line
     lendable: Line

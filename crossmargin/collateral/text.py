@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from crossmargin.collateral.balance import AMOUNTS, Balance, CollateralReport
+from crossmargin.collateral.covering import wholly_unknown
 from crossmargin.markup import fragment
 from crossmargin.posted import Posted
-from crossmargin.tables import LEVEL_TITLES, PROPOSED, Section, money, sections_html, sections_text
+from crossmargin.tables import BESIDES, LEVEL_TITLES, PROPOSED, Section, money, sections_html, sections_text
 
 _PLACE = ("pot", "owner", "firm", "class")
+_OF_REQUIRED = ("covered", "deficit")  # nobody knows them where nobody knows what is required
 _AMOUNTS = tuple(name.replace("_", " ") for name in AMOUNTS)
 
 
@@ -40,17 +42,27 @@ def _balances(report: CollateralReport, level: str) -> Section:
     mine = [balance for balance in report.balances if balance.level == level]
     rows = [(*_place(balance), *(_amount(balance, name) for name in AMOUNTS)) for balance in mine]
     sums = report.totals(level)
-    last = ("total", "", "", "", *(money(sums[name]) for name in AMOUNTS))
+    last = ("total", "", "", "", *(_sum(mine, name, sums[name]) for name in AMOUNTS))
     under = f", {report.regime}" if report.regime else ""
     proposed = f"   ({PROPOSED})" if report.status == "proposed" else ""
-    title = f"Collateral {LEVEL_TITLES[level]}{under}, USD, as of {report.as_of}{proposed}"
+    besides = BESIDES if level == "clearing" and any(each.place.at_firm for each in mine) else ""
+    title = f"Collateral {LEVEL_TITLES[level]}{besides}{under}, USD, as of {report.as_of}{proposed}"
     starred = "* leaves something out" if any(balance.partial for balance in mine) else ""
     return Section(title, (*_PLACE, *_AMOUNTS), rows, figures=len(_PLACE), last=last, foot=starred)
 
 
 def _amount(balance: Balance, name: str) -> str:
     line = getattr(balance, name)
-    return money(line.amount) + ("*" if line.partial else "")
+    unknown = wholly_unknown(line) or (name in _OF_REQUIRED and wholly_unknown(balance.required))
+    return money(None if unknown else line.amount) + ("*" if line.partial else "")
+
+
+def _sum(balances: Iterable[Balance], name: str, amount: float) -> str:
+    """Return the sum of a column, starred where a part leaves something out; unknown where every part is."""
+    shown = {_amount(balance, name) for balance in balances}
+    if len(shown) == 1 and (only := next(iter(shown))).startswith(money(None)):
+        return only
+    return money(amount) + ("*" if any(each.endswith("*") for each in shown) else "")
 
 
 def _place(balance: Balance) -> tuple[str, str, str, str]:

@@ -16,7 +16,7 @@ from crossmargin.analysis.study_plots import HATCH, waterfall
 from crossmargin.collateral.balance import CollateralReport
 from crossmargin.collateral.text import collateral_sections, whereabouts
 from crossmargin.eligibility import Decision, decisions_html
-from crossmargin.errors import InputError, Problem
+from crossmargin.errors import InputError, Problem, counted
 from crossmargin.markup import Cell, Cells, folded, listed, mark, table
 from crossmargin.page.assets import document
 from crossmargin.posted import Posted
@@ -29,6 +29,7 @@ from crossmargin.tables import (
     amounts,
     assumptions,
     guardrails,
+    level_title,
     money,
     not_modelled,
     tree_html,
@@ -120,7 +121,7 @@ def report_page(
         raise InputError([Problem("no regime was compared.", "page", "Compare one at least.")])
     told = _Told(comparison, collateral, attributions, posted, notes)
     count = len(comparison.reports)
-    named = f"Margin of {title or 'one book'} under {count} regime{'' if count == 1 else 's'}, {told.reports[0].as_of}"
+    named = f"Margin of {title or 'one book'} under {counted(count, 'regime')}, {told.reports[0].as_of}"
     bodies = {
         "totals": [*_totals(told)],
         "pots": [*_pots(told)],
@@ -163,7 +164,7 @@ def _totals(told: _Told) -> Iterator[str]:
     header = ("regime", "what it is", "initial margin, USD", "benefit, USD", "benefit", "rests on assumed values")
     for level in told.levels:
         rows = [_totals_row(told.comparison, report, level) for report in told.reports]
-        yield _framed(table(_caption(level), header, rows, figures=2), _caption(level), sort=True)
+        yield _framed(table(_caption(told, level), header, rows, figures=2), _caption(told, level), sort=True)
     yield f"<p class='small'>Benefit: how much less is asked for than under {escape(told.reports[0].regime)}.</p>"
 
 
@@ -190,8 +191,8 @@ def _pots(told: _Told) -> Iterator[str]:
             for (owner, pot), lines in amounts(told.comparison, level).items()
         ]
         last = _row("total", _ALL_POTS, *map(_usd, (report.line(level) for report in told.reports), remarks))
-        shown = table(f"{_caption(level)}, by owner and pot", header, rows, foot=[last], figures=2)
-        yield _framed(shown, _caption(level), sort=True)
+        shown = table(f"{_caption(told, level)}, by owner and pot", header, rows, foot=[last], figures=2)
+        yield _framed(shown, _caption(told, level), sort=True)
     for report, remark in zip(told.reports, remarks, strict=True):
         for section in (two_pots(report), guardrails(report)):
             if section.rows:
@@ -206,14 +207,14 @@ def _why(told: _Told) -> Iterator[str]:
         pictures = [_steps(told, report, *each) for level in known for each in _bridges(told, report, level)]
         yield f"<div class='pair'>{''.join(pictures)}</div>"
         for level in (level for level in told.levels if level not in known):
-            yield f"<p>Initial margin {LEVEL_TITLES[level]}: not modelled under one of the two.</p>"
+            yield f"<p>Initial margin {level_title(level, told.reports)}: not modelled under one of the two.</p>"
 
 
 def _bridges(told: _Told, report: Report, level: str) -> Iterator[tuple[Line, str]]:
     """Yield the steps from the first regime to this one, of the requirement first, each with what is said of them."""
     ends = told.reports[0].regime, report.regime, level
     found = [each for each in told.attributions if (each.base, each.other, each.level) == ends]
-    what = LEVEL_TITLES[level]
+    what = level_title(level, told.reports)
     if not any(each.of == REQUIREMENT for each in found):
         line = told.comparison.bridge(report.regime, level)
         yield line, f"Initial margin {what}, USD. Steps in the order in which they stand."
@@ -260,7 +261,7 @@ def _decisions(told: _Told) -> Iterator[str]:
         refused = reports[0].refused()
         joined = sum(decision.allowed for decision in reports[0].decisions)
         yield f"<h3>{names}</h3>"
-        yield f"<p>{len(decisions):,} decisions, of which {joined:,} let a position join.</p>"
+        yield f"<p>{counted(len(decisions), 'decision')}, {joined:,} of them letting a position join.</p>"
         if refused:
             yield _decided(refused, "refused()")
         yield folded("Every decision", _decided(reports[0].decisions, "decisions"))
@@ -303,8 +304,8 @@ def _remarks(first: Report, other: Report) -> str:
     return _remark(other) or _remark(first)
 
 
-def _caption(level: str) -> str:
-    return f"Initial margin {LEVEL_TITLES[level]}, USD"
+def _caption(told: _Told, level: str) -> str:
+    return f"Initial margin {level_title(level, told.reports)}, USD"
 
 
 def _row(*cells: str | Cell) -> Cells:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from crossmargin.columns import FloatArray
-from crossmargin.errors import Problems
+from crossmargin.errors import Problems, counted, is_count
 from crossmargin.key_rates import KeyRates
 from crossmargin.market import tenor_name
 from crossmargin.plots.style import (
@@ -148,7 +148,7 @@ def key_rates(found: KeyRates, held: Mapping[str, ArrayLike], *, name: str = "")
 
 def _check_worst(worst: object) -> None:
     problems = Problems()
-    if isinstance(worst, bool) or not isinstance(worst, int) or worst < 1:
+    if not is_count(worst):
         problems.add(f"{worst!r} is no count.", where="worst", fix="Give 1 or more.")
     problems.raise_if_any()
 
@@ -198,7 +198,7 @@ def _by_position(
     gains = np.array([each.quantity * pnl.row(each.product)[columns] for each in held]).reshape(len(held), columns.size)
     order = np.argsort(np.abs(gains).sum(axis=1), kind="stable")
     small, shown = order[: max(0, order.size - _MOST_ROWS)], order[max(0, order.size - _MOST_ROWS) :]
-    rows = ["all positions", *([f"{small.size} others"] if small.size else [])]
+    rows = ["all positions", *([f"{counted(small.size, 'other')}"] if small.size else [])]
     rows += [shorten(f"{held[row].id}: {held[row].product.symbol}", 40, placeholder=" …") for row in shown.tolist()]
     others = gains[small].sum(axis=0)[None, :][: bool(small.size)]
     ends = pnl.scenarios.ends

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from crossmargin.analysis.backtest import exceptions
 from crossmargin.analysis.margin_series import MarginSeries
 from crossmargin.columns import FloatArray
-from crossmargin.errors import Problems
+from crossmargin.errors import Problems, counted
 from crossmargin.plots.style import (
     AROUND,
     BLACK,
@@ -86,7 +86,7 @@ def pnl_distribution(
         figure = figure_of(figsize=(WIDTH, 4.0), layout="constrained")
         axis = figure.subplots()
         _bins(axis, drawn / scale, -worst / scale)
-        said = f"{100 * confidence:.6g}% of {drawn.size:,} scenarios"
+        said = f"{100 * confidence:.6g}% of {counted(drawn.size, 'scenario')}"
         lines = [("required", requirement, {"color": BLACK, "linewidth": 3.4})] if requirement is not None else []
         lines += [(f"value at risk, {said}", worst, {"color": VERMILION, "linewidth": 1.4})]
         lines += [("expected shortfall", beyond, {"color": PURPLE, "linewidth": 1.4, "linestyle": "--"})]
@@ -132,7 +132,7 @@ def margin_history(series: MarginSeries, *, status: str = "") -> Any:
         axis = figure.subplots()
         days = np.array(series.dates, dtype="datetime64[D]")
         tops = np.column_stack([np.zeros(known.size), series.pnl[known] / scale, np.full(known.size, np.nan)])
-        over = f"gain or loss over {series.horizon_days} day{'' if series.horizon_days == 1 else 's'}"
+        over = f"gain or loss over {counted(series.horizon_days, 'day')}"
         axis.plot(np.repeat(days[known], 3), tops.ravel(), color=GREY, linewidth=0.8, label=over)
         axis.plot(*_broken(series, days, scale), color=BLUE, linewidth=1.6, label="required, below zero")
         marks = {"color": VERMILION, "marker": "x", "markersize": 7.0, "markeredgewidth": 1.8, "linestyle": ""}
@@ -169,7 +169,7 @@ def _bins(axis: Any, gains: FloatArray, tail: float) -> None:
     axis.stairs(counts[before:], edges[before:], fill=True, **_BODY)
     beyond = int(counts[:before].sum())
     if beyond:
-        said = f"beyond value at risk: {beyond:,} scenarios"
+        said = f"beyond value at risk: {counted(beyond, 'scenario')}"
         axis.stairs(counts[:before], edges[: before + 1], fill=True, linewidth=0.6, label=said, **_TAIL)
 
 
@@ -192,6 +192,6 @@ def _series_title(series: MarginSeries, status: str) -> str:
     if not series.dates:
         return f"{first}\nNo day has figures."
     count = len(series.gaps)
-    gaps = f"; {count:,} day{'' if count == 1 else 's'} without figures" if count else ""
+    gaps = f"; {counted(count, 'day')} without figures" if count else ""
     overlap = " Changes over several days overlap." if series.horizon_days > 1 else ""
     return f"{first}\n{series.dates[0]} to {series.dates[-1]}{gaps}.{overlap}"

@@ -32,7 +32,7 @@ from crossmargin.plots.style import (
     unit_of,
 )
 from crossmargin.results import Comparison, Line, Report, total
-from crossmargin.tables import LEVEL_TITLES
+from crossmargin.tables import LEVEL_TITLES, level_title, money
 
 _STEPS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
@@ -78,7 +78,7 @@ def regimes(comparison: Comparison) -> Any:
             _stacks(axis, rows, looks, scale)
             names = (named(each.regime, each.status) for each in reports)
             name_rows(axis, dict(enumerate(names)), len(reports))
-            axis.set_title(LEVEL_TITLES[level].capitalize())
+            axis.set_title(level_title(level, reports).capitalize())
         axes[-1].set_xlabel(unit)
         figure.suptitle(_compared(reports), x=0.01, ha="left", fontsize=10)
         figure.legend(handles=[*patches(looks)], loc="outside lower center", ncols=4, frameon=False)
@@ -178,6 +178,8 @@ def _step_look(amount: float, *, whole: bool) -> Mapping[str, Any]:
 
 def _dollars(line: Line, *, signed: bool) -> str:
     """Return an amount to the cent, as tables print it: rounded further, steps would not add up to the eye."""
+    if line.amount is None:
+        return money(None)
     amount = round(line.value, 2) + 0.0
     return f"{amount:{'+' if signed and amount else ''},.2f}{'*' if line.partial else ''}"
 
@@ -185,4 +187,6 @@ def _dollars(line: Line, *, signed: bool) -> str:
 def _steps_title(found: Attribution, as_of: date | None) -> str:
     day = f", {as_of}" if as_of else ""
     first = f"From {found.base} to {found.other}: {found.level} {found.of} in USD{day}{standing([found.status])}"
-    return f"{first}\nEach step has its mean effect over all orders."
+    starred = any(line.partial and line.amount is not None for line in (*found.line.parts, found.line))
+    star = " * leaves something out." if starred else ""
+    return f"{first}\nEach step has its mean effect over all orders.{star}"

@@ -17,7 +17,7 @@ import numpy as np
 from attrs import field, frozen
 
 from crossmargin.curves import FloatArray, IntArray, year_fractions
-from crossmargin.errors import Problems
+from crossmargin.errors import Problems, is_count
 from crossmargin.pricing.legs import Leg, PriceGrowth, legs_of_all
 from crossmargin.pricing.pieces import dated_pieces, netted_pieces
 from crossmargin.pricing.plans import plan
@@ -309,11 +309,11 @@ def _check_curves(knots: FloatArray, zeros: FloatArray, threads: int) -> None:
 
 
 def _check_shapes(knots: FloatArray, zeros: FloatArray, threads: int) -> None:
-    if zeros.ndim == 2 and knots.shape == zeros.shape[:1] and knots.size and threads >= 1:
+    if zeros.ndim == 2 and knots.shape == zeros.shape[:1] and knots.size and is_count(threads):
         return
     problems = Problems()
     if zeros.ndim != 2 or knots.shape != zeros.shape[:1] or not knots.size:
         problems.add(f"shapes {knots.shape} and {zeros.shape} do not fit", where="knots and zeros")
-    if threads < 1:
-        problems.add(f"{threads} threads", where="threads", fix="Give 1 or more.")
+    if not is_count(threads):
+        problems.add(f"{threads!r} is no number of threads", where="threads", fix="Give 1 or more.")
     problems.raise_if_any("cannot value")

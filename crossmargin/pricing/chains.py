@@ -16,7 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from attrs import field, frozen
 
-from crossmargin.errors import Problems
+from crossmargin.columns import readonly
+from crossmargin.errors import Problems, counted
 from crossmargin.records import as_tuple
 
 FloatArray = npt.NDArray[np.float64]
@@ -27,12 +28,6 @@ NORMAL_MAD = 1.4826  # standard deviation over median absolute deviation of a no
 ROUNDS = 50  # of reweighting at most; parity lines settle in about ten
 FEWEST_PAIRS = 3  # strikes with both rights for a line with a residual
 MOST_ROWS = 10  # named in one problem; the rest is counted
-
-
-def _floats(values: Any) -> Any:
-    column = np.array(values, dtype=np.float64)
-    column.setflags(write=False)
-    return column
 
 
 def _truths(values: Any) -> Any:
@@ -68,10 +63,10 @@ class OptionQuotes:
     """
 
     expiry: tuple[date, ...] = field(converter=as_tuple)
-    strike: FloatArray = field(converter=_floats)
+    strike: FloatArray = field(converter=readonly)
     is_call: BoolArray = field(converter=_truths)
-    bid: FloatArray = field(converter=_floats, kw_only=True)
-    ask: FloatArray = field(converter=_floats, kw_only=True)
+    bid: FloatArray = field(converter=readonly, kw_only=True)
+    ask: FloatArray = field(converter=readonly, kw_only=True)
 
     def __attrs_post_init__(self) -> None:
         problems = Problems()
@@ -222,7 +217,7 @@ def _parity_line(chain: OptionQuotes, band: float, discount: float | None) -> _L
     """Return the parity line of one expiry, or why there is none; fit the discount factor unless it is known."""
     strike, gap, spread = _near_the_money(*_pairs(chain), band)
     if len(strike) < FEWEST_PAIRS:
-        return f"{len(strike)} strikes with a bid on both rights near the money, fewer than {FEWEST_PAIRS}."
+        return f"{counted(len(strike), 'strike')} with a bid on both rights near the money, fewer than {FEWEST_PAIRS}."
     usual = float(np.median(spread))
     weight = 1.0 / np.maximum(spread, 0.1 * usual if usual > 0.0 else 1.0)  # without spreads all weigh alike
     centre = float(strike.mean())

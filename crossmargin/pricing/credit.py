@@ -18,7 +18,7 @@ from attrs import evolve, field, frozen
 
 from crossmargin.columns import as_date, readonly
 from crossmargin.curves import DAYS_PER_YEAR, FloatArray, discount_factors, zero_rates
-from crossmargin.errors import InputError, NumericalError, Problem, Problems
+from crossmargin.errors import InputError, NumericalError, Problem, Problems, counted
 from crossmargin.market import ParCurve
 from crossmargin.products.security_based import (
     STANDARD_RECOVERY,
@@ -68,7 +68,7 @@ class DiscountCurve:
         if not increasing:
             problems.add("knots do not increase from zero.", where="discount curve", fix="Give years above 0, sorted.")
         if self.zeros.ndim != 2 or self.zeros.shape[0] != self.knots.size or not np.isfinite(self.zeros).all():
-            what = f"zeros of shape {self.zeros.shape} are no finite rates for {self.knots.size} knots."
+            what = f"zeros of shape {self.zeros.shape} are no finite rates for {counted(self.knots.size, 'knot')}."
             problems.add(what, where="discount curve", fix="Give [n_knots, n_curves].")
         problems.raise_if_any()
 
@@ -468,7 +468,7 @@ def _solve(gap: Callable[[Array], Array], n_scenarios: int, what: str) -> FloatA
 def _refuse(wrong: npt.NDArray[np.bool_], what: str, why: str) -> None:
     if wrong.any():
         count = int(wrong.sum())
-        message = f"{what}, scenario {int(np.argmax(wrong))}: {why} ({count} of {wrong.size} scenarios fail)."
+        message = f"{what}, scenario {int(np.argmax(wrong))}: {why} (in {count} of {counted(wrong.size, 'scenario')})."
         raise NumericalError(f"{message} Look at the quotes: spreads and upfronts are decimals.")
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from attrs import evolve, field, frozen
 from numpy.typing import ArrayLike, NDArray
 
-from crossmargin.errors import Problems
+from crossmargin.errors import Problems, counted
 
 FloatArray: TypeAlias = NDArray[np.float64]
 IntArray: TypeAlias = NDArray[np.int64]
@@ -146,7 +146,7 @@ class EuropeanBook:
         curves = (self.forward, np.log(self.forward), discount, np.sqrt(time), self.scale, self.shift)
         sign = np.where(self.is_call, 1.0, -1.0)
         options = (self.slice_row, self.volatility_row, self.strike, sign, self.volatility)
-        return tuple(np.require(array, requirements=["C", "W"]) for array in (*curves, *options))
+        return tuple(np.array(array, order="C") for array in (*curves, *options))
 
 
 def european_values(book: EuropeanBook) -> FloatArray:
@@ -264,7 +264,7 @@ def _check_shapes(problems: Problems, book: EuropeanBook) -> None:
         return
     n_scenarios = book.forward.shape[1]
     if book.scale.shape != book.shift.shape or book.scale.shape[1] != n_scenarios:
-        what = f"have shapes {book.scale.shape} and {book.shift.shape} beside {n_scenarios} scenarios."
+        what = f"have shapes {book.scale.shape} and {book.shift.shape} beside {counted(n_scenarios, 'scenario')}."
         problems.add(what, where="scale, shift", fix="Give both one column per scenario and as many rows.")
     for name in ("discount", "time"):
         if not _fits(getattr(book, name).shape, book.forward.shape):

@@ -13,7 +13,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import ArrayLike, NDArray
 
-from crossmargin.errors import Problems
+from crossmargin.errors import Problems, counted
 from crossmargin.pricing.boxes import EPS, Boxes, Groups, boxes_for, groups_of
 from crossmargin.pricing.european import EuropeanBook, refuse_numbers
 
@@ -204,7 +204,7 @@ def _check(
         problems.add(what, where="pool_option, quantity", fix="Give one number per holding in both lists.")
     elif start.ndim != 1 or not start.size or start[0] or start[-1] != option.size or (np.diff(start) < 0).any():
         fix = "Give 0, then where each pool ends."
-        problems.add(f"does not divide {option.size} holdings.", where="pool_start", fix=fix)
+        problems.add(f"does not divide {counted(option.size, 'holding')}.", where="pool_start", fix=fix)
     if other is not None:
         wanted = (max(start.size - 1, 0), book.n_scenarios)
         if other.shape != wanted:
@@ -217,5 +217,7 @@ def _check(
     if not 0.0 <= accuracy < 1.0:
         problems.add(f"{accuracy} is not between 0 and 1.", where="accuracy", fix="Give a share such as 1e-12.")
     if not 0 <= worst <= book.n_scenarios:
-        problems.add(f"{worst} of {book.n_scenarios} scenarios.", where="worst", fix="Give a count of scenarios.")
+        problems.add(
+            f"{worst} of {counted(book.n_scenarios, 'scenario')}.", where="worst", fix="Give a count of scenarios."
+        )
     problems.raise_if_any("These pools cannot be valued")

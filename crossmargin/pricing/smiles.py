@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from attrs import frozen
 
-from crossmargin.errors import Problems, suggestion
+from crossmargin.errors import Problems, counted, suggestion
 
 FloatArray = npt.NDArray[np.float64]
 SmileForm: TypeAlias = Literal["svi", "spline"]
@@ -266,5 +266,7 @@ def _check_quotes(k: FloatArray, w: FloatArray, weight: FloatArray, form: str) -
         count = int(np.broadcast_to(weight > 0.0, k.shape).sum())
         if count < FEWEST[form]:
             fix = "Use form='spline'." if count and form == "svi" else "Give more quotes."
-            problems.add(f"{count} quotes with weight; {form} needs {FEWEST[form]}.", where="quotes", fix=fix)
+            problems.add(
+                f"{counted(count, 'quote')} with weight; {form} needs {FEWEST[form]}.", where="quotes", fix=fix
+            )
     problems.raise_if_any("cannot fit the smile")

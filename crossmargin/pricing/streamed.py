@@ -19,7 +19,7 @@ from attrs import define, field, frozen
 from numpy.typing import ArrayLike, NDArray
 
 from crossmargin.columns import FloatArray
-from crossmargin.errors import Problems
+from crossmargin.errors import Problems, counted
 from crossmargin.pricing.european import EuropeanBook, refuse_numbers
 from crossmargin.pricing.many_pools import CHUNK, MOST_WORST, Holdings, Tails
 
@@ -339,7 +339,11 @@ def _column(values: ArrayLike, count: int) -> FloatArray:
     column = np.asarray(values, dtype=np.float64)
     problems = Problems()
     if column.shape not in ((), (count,)):
-        problems.add(f"shape {column.shape} for {count} options.", where="base, units", fix="Give one for each option.")
+        problems.add(
+            f"shape {column.shape} for {counted(count, 'option')}.",
+            where="base, units",
+            fix="Give one for each option.",
+        )
     problems.raise_if_any("These options cannot be priced")
     return np.array(np.broadcast_to(column, count))
 
@@ -351,6 +355,6 @@ def _check(blocks: Blocks, tails: Tails, *, at_once: int, threads: int) -> None:
             problems.add(f"{value}.", where=name, fix="Give 1 or more.")
     for segment, (count, weights) in enumerate(zip(blocks.segments, tails.weights, strict=True)):
         if not 1 <= weights.shape[1] <= min(count, MOST_WORST):
-            what = f"{weights.shape[1]} worst results of {count} scenarios."
+            what = f"{weights.shape[1]} worst results of {counted(count, 'scenario')}."
             problems.add(what, where=f"segment {segment}", fix=f"Ask for 1 to {min(count, MOST_WORST)}.")
     problems.raise_if_any("These pools cannot be measured")

@@ -13,7 +13,7 @@ from typing import NoReturn, TypeAlias
 
 from attrs import field, frozen
 
-from crossmargin.errors import InputError, Problem, Problems
+from crossmargin.errors import InputError, Problem, Problems, counted
 from crossmargin.pricing.legs import MONEY_MARKET_YEAR
 from crossmargin.products.calendars import add_business_days, is_business_day, next_business_day, previous_business_day
 from crossmargin.products.schedules import Period, schedule, year_fraction
@@ -195,5 +195,5 @@ def _refuse(swap: Swap, what: str, *, fix: str) -> NoReturn:
 
 
 def _refuse_unfixed(swap: Swap, index: str, missing: Sequence[date]) -> NoReturn:
-    what = f"{index} has no fixing on {len(missing)} days of a running period, the first {missing[0]}."
+    what = f"{index} has no fixing on {counted(len(missing), 'day')} of a running period, the first {missing[0]}."
     _refuse(swap, what, fix=f"Give fixings={{{index!r}: {{date: rate}}}}.")

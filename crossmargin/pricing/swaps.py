@@ -21,7 +21,7 @@ import numpy as np
 from attrs import field, frozen
 
 from crossmargin.curves import FloatArray, IntArray, year_fractions
-from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, Problem, Problems, is_count, suggestion
 from crossmargin.pricing.cash_flows import CHUNK, LINE
 from crossmargin.pricing.swap_flows import Key, Setting, flows_of_swaps, own_rate
 from crossmargin.pricing.swap_plan import swap_plan
@@ -342,8 +342,8 @@ def _check_projections(book: SwapBook, curves: SwapCurves, threads: int) -> None
         if name in curves.projections:
             fix = f"Give swap_book(projections=[{name!r}])."
             problems.add("has a projection curve that the book does not read.", where=name, fix=fix)
-    if threads < 1:
-        problems.add(f"{threads} threads.", where="threads", fix="Give 1 or more.")
+    if not is_count(threads):
+        problems.add(f"{threads!r} threads.", where="threads", fix="Give 1 or more.")
     problems.raise_if_any("cannot value swaps")
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 from itertools import pairwise
+from numbers import Real
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +22,7 @@ import numpy.typing as npt
 from attrs import evolve, field, frozen
 
 from crossmargin.curves import year_fractions
-from crossmargin.errors import Problems, suggestion
+from crossmargin.errors import Problems, several, suggestion
 from crossmargin.pricing.chains import ImpliedForwards, OptionQuotes, implied_forwards, name_rows
 from crossmargin.pricing.implied import implied_volatility_bid_ask
 from crossmargin.pricing.smiles import (
@@ -80,6 +81,9 @@ class VolatilitySurface:
     notes: tuple[str, ...] = field(converter=as_tuple, default=())
 
     def __attrs_post_init__(self) -> None:
+        several("expiries", self.expiries, date, "Give dates.")
+        for name in ("times", "forwards"):
+            several(name, getattr(self, name), Real, "Give numbers.")
         problems = Problems()
         counts = {name: len(getattr(self, name)) for name in ("expiries", "times", "forwards", "smiles")}
         if len(set(counts.values())) != 1 or not self.expiries:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from attrs import field, frozen
 
-from crossmargin.errors import NumericalError, Problems, suggestion
+from crossmargin.errors import NumericalError, Problems, counted, suggestion
 from crossmargin.pricing.chains import name_rows
 from crossmargin.pricing.volatility import VolatilitySurface, check_options, surface_volatility
 from crossmargin.underlyings import SmileRule
@@ -198,7 +198,7 @@ def _check_scenarios(factors: FloatArray, rule: str, shock: VolatilityShock | No
     for name in ("absolute", "relative") if shock is not None else ():
         count = getattr(shock, name).size
         if count not in {1, factors.size}:
-            problems.add(f"{count} shocks for {factors.size} scenarios.", where=f"shock.{name}")
+            problems.add(f"{counted(count, 'shock')} for {counted(factors.size, 'scenario')}.", where=f"shock.{name}")
     problems.raise_if_any("cannot move the smile")
 
 

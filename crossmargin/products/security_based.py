@@ -14,7 +14,7 @@ from typing import Any, ClassVar, TypeAlias
 
 from attrs import field, frozen
 
-from crossmargin.errors import InputError, Problem, Problems
+from crossmargin.errors import InputError, Problem, Problems, counted
 from crossmargin.products import _fields as fields
 from crossmargin.products.calendars import add_months
 from crossmargin.products.treasuries import TREASURY_SECURITIES, TreasurySecurity
@@ -414,7 +414,9 @@ def _check_names(problems: Problems, swap: CreditDefaultSwap, where: str) -> Non
         problems.add(f"{names!r} is no number of names.", where=f"{where} names", fix="Give 1 for a single name.")
     elif swap.members and len(swap.members) != names:
         fix = "List each entity once, or none of them."
-        problems.add(f"{len(swap.members)} members for {names} names.", where=f"{where} members", fix=fix)
+        problems.add(
+            f"{counted(len(swap.members), 'member')} for {counted(names, 'name')}.", where=f"{where} members", fix=fix
+        )
     if len(set(swap.members)) < len(swap.members):
         problems.add("an entity stands twice.", where=f"{where} members", fix="List each once.")
     for member in swap.members:

@@ -15,7 +15,7 @@ import numpy as np
 from attrs import frozen
 
 from crossmargin.columns import FloatArray
-from crossmargin.errors import Problems
+from crossmargin.errors import Problems, counted
 from crossmargin.methodology import Inputs
 from crossmargin.parameters import Reader
 from crossmargin.portfolio import Pool
@@ -77,7 +77,7 @@ def spread_response(measured: Sequence[Measured], p: Reader) -> Line:
     own = total("own worst moves", [_worst(reference, pnl) for reference, pnl in by_reference.items()])
     common = _worst("worst common move", np.sum(list(by_reference.values()), axis=0) if by_reference else np.zeros(1))
     parts = [scaled("common", share, common), scaled("own", 1.0 - share, own)]
-    return total("spread response", parts, note=f"{len(p.spread_moves)} moves of spreads", reads=p.taken())
+    return total("spread response", parts, note=f"{counted(len(p.spread_moves), 'move')} of spreads", reads=p.taken())
 
 
 def recovery_charge(measured: Sequence[Measured], p: Reader) -> Line:

@@ -17,7 +17,7 @@ from typing import Any
 from attrs import evolve, frozen
 
 from crossmargin.class_groups import ClassGroup, Grid, by_class, class_groups
-from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, Problem, Problems, counted, suggestion
 from crossmargin.methodology import Inputs, unmodelled
 from crossmargin.offset_groups import class_charge, offset_charge
 from crossmargin.parameters import Reader
@@ -414,7 +414,9 @@ def _check_groups(groups: Sequence[ClassGroup], p: Reader) -> None:
             fix = "Charge each kind on its own: kinds do not offset."
             problems.add(f"is of kind {group.kind!r}, others of {groups[0].kind!r}.", where=group.name, fix=fix)
         if len(group.pnl) != len(moves):
-            problems.add(f"has {len(group.pnl)} results.", where=group.name, fix=f"Give one for each of {moves}.")
+            problems.add(
+                f"has {counted(len(group.pnl), 'result')}.", where=group.name, fix=f"Give one for each of {moves}."
+            )
         if not all(math.isfinite(number) for number in (*group.pnl, group.contract_units)) or group.contract_units < 0:
             problems.add("holds no numbers to charge.", where=group.name, fix="Give finite results, contracts >= 0.")
     problems.raise_if_any("The class groups cannot be charged together")

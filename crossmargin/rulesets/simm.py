@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from attrs import evolve
 
+from crossmargin.errors import counted
 from crossmargin.methodology import Inputs, unmodelled
 from crossmargin.parameters import Reader
 from crossmargin.portfolio import Pool, Position
@@ -67,7 +68,7 @@ def _set_lines(
     yield _margin(name, members, calibration, p)
     for position, product in members:
         if product.schedule_rows:
-            why = f"{product.schedule_rows} rows are for the schedule: hold these trades themselves"
+            why = f"the schedule is for {counted(product.schedule_rows, 'row')} of it: hold these trades themselves"
             yield not_modelled(f"{position.id}: {product.symbol}", why)
 
 

@@ -150,8 +150,8 @@ def test_the_bridges_of_the_samples_add_up(name, level, pair):
     assert bridge.line.value == pytest.approx(other, abs=0.001)
     assert bridge.line.value == fsum(line.value for line in bridge.line.parts)
     for shares in (bridge.by_position, bridge.by_account, bridge.by_asset_class, bridge.by_pot):
-        assert fsum(share.base for share in shares) == pytest.approx(base, abs=0.001)
-        assert fsum(share.change for share in shares) == pytest.approx(other - base, abs=0.001)
+        assert fsum(share.base or 0.0 for share in shares) == pytest.approx(base, abs=0.001)
+        assert fsum(share.change or 0.0 for share in shares) == pytest.approx(other - base, abs=0.001)
 
 
 @rarely
@@ -340,7 +340,9 @@ def test_accounts_and_asset_classes_gather_positions():
     portfolio, _ = basis_trade()
     mine = {position.id for position in portfolio.positions if position.account == "MER-XM"}
     account = next(share for share in bridge.by_account if share.name == "MER-XM")
-    assert account.other == pytest.approx(fsum(share.other for share in bridge.by_position if share.name in mine))
+    assert account.other == pytest.approx(
+        fsum(share.other or 0.0 for share in bridge.by_position if share.name in mine)
+    )
     classes = {share.name for share in bridge.by_asset_class}
     assert classes == {"Treasuries", "repo", "interest-rate futures", "equity"}
 
@@ -360,7 +362,7 @@ def test_the_bridge_of_a_deficit_adds_up_to_the_cent(other, level):
     base, end = (collateral_report(portfolio, found_in, each).totals(level)["deficit"] for each in reports)
     assert bridge.line.parts[0].value == base
     assert bridge.line.value == pytest.approx(end, abs=0.001)
-    assert fsum(share.other for share in bridge.by_pot) == pytest.approx(end, abs=0.001)
+    assert fsum(share.other or 0.0 for share in bridge.by_pot) == pytest.approx(end, abs=0.001)
     assert bridge.by_position == ()
     assert bridge.steps[-1].name == COLLATERAL
     assert bridge.step(COLLATERAL) <= 0.0 or other is TWO_POT
@@ -384,6 +386,33 @@ def test_without_deposits_collateral_is_no_cause_and_the_bridge_says_so():
     assert bridge.step(COLLATERAL) == 0.0
     assert any("nothing is posted" in note for note in bridge.notes)
     assert [line.value for line in bridge.steps[:-1]] == pytest.approx([line.value for line in asked.steps])
+
+
+# --------------------------------------------------------------------------------------------------------- not modelled
+
+
+@pytest.mark.parametrize("of", ["requirement", "deficit"])
+def test_what_nobody_models_has_no_steps_and_no_shares(of):
+    bridge = attribute(*equity_options(), SILOED, CROSS_MARGIN, of=of)
+    assert {line.amount for line in (*bridge.line.parts, bridge.line)} == {None}
+    assert bridge.step(ELIGIBILITY) is None
+    assert [(each.name, each.base, each.other, each.change) for each in bridge.by_pot] == [("OCC", None, None, None)]
+    assert {each.base for each in (*bridge.by_account, *bridge.by_asset_class)} <= {None}
+    assert {record["amount"] for record in bridge.to_records() if record["kind"] != "position"} == {None}
+    assert all("0.00" not in line for line in str(bridge).splitlines() if not line.startswith("note"))
+
+
+def test_a_position_without_a_model_has_no_share_and_one_that_owes_nothing_has_nothing():
+    portfolio, _ = equity_options()
+    kinds = {position.id: position.product.kind for position in portfolio.positions}
+    shares = {each.name: each for each in attribute(*equity_options()).by_position}
+    assert {kinds[name] for name, each in shares.items() if each.base is None} == {"listed_option", "security_future"}
+    assert {each.base for name, each in shares.items() if kinds[name] == "stock"} == {0.0}
+
+
+def test_totals_that_leave_something_out_are_called_partial():
+    assert str(attribute(book(*basis()), market())).count("total (partial)") == 2
+    assert "(partial)" not in str(attribute(book(), market()))
 
 
 # ------------------------------------------------------------------------------------------------------------ printing

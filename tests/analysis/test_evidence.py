@@ -265,3 +265,11 @@ def test_evidence_prints_errors_and_coverage():
     records = found.to_records()
     assert [each["figure"] for each in records if each["kind"] == "total"] == list(totals.values())
     assert fsum(each["exceptions"] for each in records if each["kind"] == "coverage") <= 2
+
+
+def test_a_total_of_which_nothing_is_modelled_has_no_error_and_is_named():
+    found = sampling(*equity_options(), (SILOED, CROSS_MARGIN), resamples=2)
+    assert found.totals == found.gaps == ()
+    assert [note for note in found.notes if "nothing that it asks for is modelled" in note] == [
+        f"{name}: nothing that it asks for is modelled" for name in ("siloed", "cross_margin")
+    ]

@@ -252,6 +252,8 @@ def test_what_makes_no_sense_is_refused_at_once():
             books()["house"], history(), DAYS, (SILOED, SILOED), horizon_days=0, stress_periods=[(DAYS[1], DAYS[0])]
         )
     assert len(caught.value.problems) == 3
+    with pytest.raises(InputError, match=r"days\[1\]: a str was given"):
+        time_machine(books()["house"], history(), [DAYS[0], "2016-03-01"], THREE)
     found = replays()["house"]
     with pytest.raises(InputError, match="siloed"):
         found.requirement("silod")

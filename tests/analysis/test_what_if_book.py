@@ -22,15 +22,17 @@ from crossmargin.batch.terms import Columns, Term, Tile
 from crossmargin.errors import InputError
 from crossmargin.guardrails import GUARDRAILS
 from crossmargin.margin import margin
-from crossmargin.products import ShortRateFuture, TreasuryBill
-from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, SILOED, regime, with_rulesets
+from crossmargin.portfolio import Position
+from crossmargin.products import ETF, TIPS, ShortRateFuture, Stock, TreasuryBill
+from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, SILOED, STRATEGY_MARGIN, regime, with_rulesets
 from crossmargin.registry import rules
 from crossmargin.results import LEVELS
-from tests.reference.what_if_twin import totals, with_trade
+from tests.reference.what_if_twin import modelled, totals, with_trade
 
 CENT = 0.005
 TODAY = (SILOED, CROSS_MARGIN, HARMONIZED)
 SIZED = (with_rulesets(CROSS_MARGIN, {"cme_rates_futures": "cme_span2_like"}), regime("harmonized_with_guardrails"))
+UNPRICED, TIPS_NOTE = ETF("NOPRICE"), TIPS(0.0125, date(2034, 7, 15))
 ACCOUNTS = ("NG-XM", "MER-XM", "MER-FUT", "MER-GOV", "HAR-XM")
 
 
@@ -106,6 +108,59 @@ def test_a_trade_is_not_modelled_where_the_report_says_so_of_the_position(trade)
     assert [delta.modelled(SILOED, level) for level in LEVELS] == [not named] * 2
 
 
+@cache
+def securities():
+    """A live book of shares and options, and of what the market has no price or no history of."""
+    portfolio, market = samples.equity_options()
+    return what_if(portfolio, market, regimes=(SILOED, STRATEGY_MARGIN), universe=[UNPRICED, TIPS_NOTE])
+
+
+@given(data=st.data())
+@settings(max_examples=8, deadline=None)
+def test_modelled_says_what_the_report_of_the_trade_says(data):
+    book = data.draw(st.sampled_from([securities(), live()[0]]))
+    account = data.draw(st.sampled_from([each.id for each in book.portfolio.accounts]))
+    product = data.draw(st.sampled_from(book.universe))
+    trade = account, product, data.draw(st.sampled_from([-2e3, 1e3]))
+    delta = book.delta(trade)
+    for each in book.regimes:
+        found = modelled(book.portfolio, book.market, each, trade, book.settles)
+        assert {level: delta.modelled(each, level) for level in LEVELS} == found
+        assert all(delta.modelled(each, level) for level in LEVELS if delta.whole(each, level))
+
+
+def test_a_fund_without_a_price_is_modelled_by_nobody():
+    book, priced = securities(), Stock("TARN")
+    delta = book.delta(("ROB-MARGIN", UNPRICED, 100.0))
+    assert not delta.modelled("siloed", "customer")
+    assert "the market has no price of NOPRICE" in str(delta.not_modelled)
+    assert str(delta).count("not modelled") == 4
+    with pytest.raises(
+        InputError, match=r"not modelled \(siloed, customer, carrying firm\): NOPRICE: the market has no"
+    ):
+        book.max_size(("ROB-MARGIN", UNPRICED, 1.0), 1e9, regime="siloed", level="customer")
+    assert book.delta(("ROB-MARGIN", priced, 100.0)).modelled("siloed", "customer"), "the report has an amount for it"
+
+
+def test_one_leg_without_a_price_takes_its_ticker_with_it():
+    portfolio, market = samples.equity_options()
+    held = next(each for each in portfolio.positions if each.product == Stock("TARN"))
+    bare = evolve(market, prices={k: v for k, v in market.prices.items() if not k.startswith("TARN")})
+    bare = evolve(bare, underlyings={**bare.underlyings, "TARN": evolve(bare.underlyings["TARN"], volatility=None)})
+    option = next(each.product for each in portfolio.positions if each.product.symbol.startswith("TARN call"))
+    alone = evolve(portfolio, positions=[held])
+    with_leg = evolve(portfolio, positions=[held, Position("leg", held.account, option, 1.0)])
+    for book, known in ((alone, True), (with_leg, False)):
+        found = what_if(book, bare, regimes=SILOED).delta((held.account, held.product, 1.0))
+        assert found.modelled("siloed", "customer") is known
+
+
+def test_a_total_of_which_nothing_is_modelled_is_no_number():
+    book = securities()
+    assert math.isnan(book.totals["siloed", "clearing"])
+    assert book.totals["siloed", "customer"] > 0.0
+
+
 def test_a_change_that_is_not_known_is_no_number_to_anybody():
     book, _ = live()
     for account in ACCOUNTS:
@@ -158,15 +213,19 @@ def test_gaps_travel_with_the_answer():
     mine = [each for each in portfolio.accounts if each.id in {"PAT-SEC", "MER-FUT"}]
     book = what_if(evolve(portfolio, accounts=mine, positions=held), market, regimes=SILOED)
     delta = book.delta(("PAT-SEC", held[0].product, 1.0))
-    assert math.isnan(delta.change("siloed"))
-    assert delta.modelled("siloed")
-    assert not delta.whole("siloed")
-    assert "no formula here" in repr(delta)
-    assert any("occ_stans_like" in told for told in delta.not_modelled)
-    assert all(gap.reported for gap in delta.gaps if "occ_stans_like" in gap.what)
+    assert np.isnan([delta.change("siloed", level) for level in LEVELS]).all()
+    assert [delta.modelled("siloed", level) for level in LEVELS] == [False, True], "no price history, but a strategy"
+    assert "siloed not modelled" in repr(delta)
+    assert "no formula here" in str(delta)
+    assert {gap.level for gap in delta.gaps if not gap.reported} == {"clearing"}
+    assert any("TLT put 85 2026-09-18: the market has no price history" in told for told in delta.not_modelled)
+    assert all(gap.reported for gap in delta.gaps if "all of finra_strategy" in gap.what)
     assert np.isnan(book.marginal("PAT-SEC", [held[0].product])).all()
-    with pytest.raises(InputError, match=r"left out here \(siloed, clearing, OCC\): all of occ_stans_like"):
-        book.max_size(("PAT-SEC", held[0].product, 1.0), 1e9, regime="siloed")
+    trade = "PAT-SEC", held[0].product, 1.0
+    with pytest.raises(InputError, match=r"not modelled \(siloed, clearing, OCC\): TLT put"):
+        book.max_size(trade, 1e9, regime="siloed")
+    with pytest.raises(InputError, match=r"left out here \(siloed, customer, carrying firm\): all of finra_strategy"):
+        book.max_size(trade, 1e9, regime="siloed", level="customer")
 
 
 def test_marginals_are_deltas_of_one_unit():

@@ -82,17 +82,27 @@ def test_every_problem_is_told_at_once():
         box("flag", USD, True),
         box("future", future, 1.0),
         box("past", TreasuryBill(AS_OF), 1.0),
+        box("small letters", Cash("usd"), 1.0),
         posted("nowhere", USD, 1.0, pot=""),
         box("who", USD, 1.0, owner="FUND", account_class=FUTURES),
     ]
     with pytest.raises(InputError) as caught:
         balances([], [], wrong, market(), portfolio=PORTFOLIO)
     text = str(caught.value)
-    for said in ("stands 2 times", "-1.0", "nan", "inf", "True", "no asset that can be posted", "matured on"):
+    for said in (
+        "stands 2 times",
+        "-1.0",
+        "nan",
+        "inf",
+        "True",
+        "no asset that can be posted",
+        "matured on",
+        "Write 'USD'",
+    ):
         assert said in text
     assert "field 'pot'" in text
     assert "Did you mean 'FUND" in text
-    assert len(caught.value.problems) == 10 - 1
+    assert len(caught.value.problems) == 11 - 1
 
 
 DEPOSIT = box("a", BILL, 100.0, owner=A)

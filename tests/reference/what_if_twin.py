@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from attrs import evolve
 
-from crossmargin.margin import compare
+from crossmargin.margin import compare, margin
 from crossmargin.portfolio import Position
 from crossmargin.products.treasuries import TREASURY_SECURITIES
 from crossmargin.results import LEVELS
@@ -28,3 +28,18 @@ def totals(portfolio, market, regimes, rules=()):
     """Requirement less credit by regime and level, as the spine has them."""
     reports = compare(portfolio, market, regimes, rules=rules).reports
     return {(each.regime, level): each.total(level) for each in reports for level in LEVELS}
+
+
+def modelled(portfolio, market, regime, trade, settles):
+    """Whether the report of the book with nothing but the trade has an amount for it, level by level."""
+    alone = with_trade(evolve(portfolio, positions=()), trade, settles)
+    asked = margin(alone, market, regime).requirements
+    known = {each.level for each in asked if _has_amount(each.line)}
+    lost = {each.level for each in asked} - known
+    return {level: bool(known) and level not in lost for level in LEVELS}
+
+
+def _has_amount(line):
+    gaps = {each.name for each in line.walk() if each.how == "not_modelled"}
+    about = any(name.startswith("trade: ") or name == "the rest" for name in gaps)
+    return line.amount is not None and not (about and line.amount == 0.0)

@@ -16,6 +16,7 @@ from crossmargin.market import History, Market
 from crossmargin.methodology import Inputs
 from crossmargin.pnl import PnL, revalue
 from crossmargin.portfolio import Pool, Position
+from crossmargin.regimes import HARMONIZED, SILOED
 from crossmargin.registry import rules
 from crossmargin.rulesets import cme_rates_futures as cme
 from crossmargin.scenarios import ScenarioSet
@@ -170,8 +171,14 @@ def test_an_option_is_a_visible_gap_and_the_figure_partial():
     assert with_option.total() == without.total()
     gaps = [line for _, line in with_option.not_modelled() if OPTION.symbol in line.name]
     assert gaps
-    assert all("is not known" in line.note for line in gaps)
+    assert all("the market has no volatility of ZN 2026-09" in line.note for line in gaps)
     assert with_option.partial
+
+
+def test_options_alone_of_which_nothing_is_known_ask_visibly_nothing():
+    for regime in (SILOED, HARMONIZED):
+        (asked,) = margin(book(*pool((OPTION, 5.0)).positions), market(), regime).requirements[:1]
+        assert asked.line.amount is None
 
 
 @pytest.mark.slow_interpreted

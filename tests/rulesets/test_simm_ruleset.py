@@ -195,7 +195,7 @@ def test_rows_for_the_schedule_stay_in_sight():
     line = asked((portfolio(ROWS, schedule_rows=3), 1.0))
     assert line.partial
     assert line.value == asked((portfolio(ROWS), 1.0)).value
-    assert "3 rows are for the schedule" in line.parts[-1].note
+    assert "the schedule is for 3 rows of it" in line.parts[-1].note
 
 
 def test_other_products_are_shown():
@@ -320,7 +320,7 @@ def test_rows_for_the_schedule_are_counted_and_not_written(tmp_path):
     (tmp_path / "two.crif").write_text(text + row + row.replace("\tA\t", "\tB\t"), encoding="utf-8")
     (held,) = load_book(path).portfolio.products
     assert held.schedule_rows == 1
-    with pytest.raises(InputError, match="1 rows for the schedule"):
+    with pytest.raises(InputError, match="1 row for the schedule"):
         write_book(book((held, 1.0)), tmp_path / "again")
 
 

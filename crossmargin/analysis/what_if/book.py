@@ -20,6 +20,7 @@ from crossmargin.analysis.what_if.delta import Delta, Total, Trade, is_number, p
 from crossmargin.analysis.what_if.drawing import Drawn, Place, drawn, place_of
 from crossmargin.analysis.what_if.leaves import Holding, Losses
 from crossmargin.analysis.what_if.nodes import Along, Measured, measured
+from crossmargin.analysis.what_if.unanswered import Unanswered, unanswered
 from crossmargin.batch.planning import Gap
 from crossmargin.batch.terms import LEFT_OUT, NOT_MODELLED
 from crossmargin.checking import check_arguments
@@ -34,7 +35,7 @@ from crossmargin.posted import MOST_QUANTITY
 from crossmargin.products import Product
 from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, SILOED, Regime
 from crossmargin.registry import rulebook
-from crossmargin.results import LEVELS
+from crossmargin.results import LEVELS, Comparison
 
 _CLOSE = 2.0**-44  # a step of a size, relative to it, below which none is taken: 6e-14
 _MOST_STEPS = 20_000
@@ -70,7 +71,7 @@ class WhatIf:
     settles : date, optional
         Day on which trades in Treasury securities settle.
     totals : mapping of (regime, level) to float
-        Requirement less credit of the book as it is, USD: what its reports say.
+        Requirement less credit of the book as it is, USD: what its reports say; NaN where nothing of it is modelled.
     """
 
     portfolio: Portfolio = field(repr=False)
@@ -175,8 +176,9 @@ class WhatIf:
         if total in asked.because:
             raise _refusal(trade, asked, total)
         roots = dict(asked.roots).get(total, ())
-        room = limit - self.totals[total] + sum(asked.along.base[n] for n in roots)
-        if self.totals[total] > limit:
+        owed = 0.0 if math.isnan(self.totals[total]) else self.totals[total]  # what is not modelled counts nothing
+        room = limit - owed + sum(asked.along.base[n] for n in roots)
+        if owed > limit:
             return 0.0
         if asked.along.moved.isdisjoint(roots):
             return math.inf
@@ -296,10 +298,15 @@ def what_if(
     found = drawn(portfolio, market, products, regimes=meant, settles=settles, book=book)
     state = measured((each.term for each in found.figures), _losses(found), _holding(portfolio, found))
     reports = [run.report(regime) for regime in meant]
-    totals = {(report.regime, level): report.total(level) for report in reports for level in LEVELS}
-    roots = _roots(found, state)
+    told = {level: Comparison(reports).totals(level) for level in LEVELS}
+    totals = {
+        (regime, level): math.nan if (amount := told[level][regime]) is None else amount
+        for regime in told[LEVELS[0]]
+        for level in LEVELS
+    }
+    roots, unknown = _roots(found, state), unanswered(found, portfolio.products)
     asked = {
-        (account.id, product): _answers(state, roots, found.number[place_of(account.id, product, settles)])
+        (account.id, product): _answers(state, roots, found.number[place_of(account.id, product, settles)], unknown)
         for account in portfolio.accounts
         for product in products
     }
@@ -356,7 +363,7 @@ def _roots(found: Drawn, state: Measured) -> list[_Root]:
     return roots
 
 
-def _answers(state: Measured, roots: list[_Root], place: int) -> _Asked:
+def _answers(state: Measured, roots: list[_Root], place: int, unknown: Unanswered) -> _Asked:
     """Return what is answered for a place, made beforehand."""
     along, mine = state.along(place), [root for root in roots if place in root.touched]
     moved: dict[Total, list[int]] = {}
@@ -365,11 +372,12 @@ def _answers(state: Measured, roots: list[_Root], place: int) -> _Asked:
         if root.node is not None and root.node in along.moved:
             moved.setdefault(root.total, []).append(root.node)
         gaps |= dict.fromkeys(gap for gap, products in root.gaps if not held.isdisjoint(products))
-    unmodelled = _unmodelled(mine, place)
+    unmodelled = _unmodelled(mine, place, unknown)
     because: dict[Total, tuple[Gap, ...]] = dict(unmodelled)
+    gaps |= dict.fromkeys(gap for told in unmodelled.values() for gap in told)
     for gap in gaps:
-        if gap.reported:
-            total = gap.regime, gap.level
+        total = gap.regime, gap.level
+        if gap.reported and total not in unmodelled:
             because[total] = (gap, *because.get(total, ()))
     return _Asked(
         state.holding.products[place],
@@ -381,7 +389,7 @@ def _answers(state: Measured, roots: list[_Root], place: int) -> _Asked:
     )
 
 
-def _unmodelled(roots: list[_Root], place: int) -> dict[Total, tuple[Gap, ...]]:
+def _unmodelled(roots: list[_Root], place: int, unknown: Unanswered) -> dict[Total, tuple[Gap, ...]]:
     """Return the totals for which nobody models what is traded at a place, with what says so.
 
     Where no level of a regime has an amount for it, none knows which of them would ask.
@@ -389,10 +397,12 @@ def _unmodelled(roots: list[_Root], place: int) -> dict[Total, tuple[Gap, ...]]:
     known, told = set[Total](), dict[Total, dict[Gap, None]]()
     for root in roots:
         about = [(gap, products) for gap, products in root.gaps if place in products]
-        if place in root.measured or any(gap.reported for gap, _ in about):
+        reported = any(gap.reported for gap, _ in about)
+        said = unknown.get((root.total, place), ()) if reported else ()
+        if place in root.measured or (reported and not said):
             known.add(root.total)
         own = [gap for gap, products in about if products.isdisjoint(root.measured)]  # not what touches others too
-        told.setdefault(root.total, {}).update(dict.fromkeys(own or (gap for gap, _ in about)))
+        told.setdefault(root.total, {}).update(dict.fromkeys(said or own or [gap for gap, _ in about]))
     regimes = {regime for regime, _ in known}
     lost = {total: tuple(gaps) for total, gaps in told.items() if gaps and total not in known}
     found: dict[Total, tuple[Gap, ...]] = {}

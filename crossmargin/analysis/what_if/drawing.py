@@ -28,7 +28,7 @@ from crossmargin.regimes import PROGRAMMES, Regime
 from crossmargin.registry import module
 from crossmargin.run import Run
 
-_PASSED_ON, _HOUSE_TERMS = "customer_share", "house_overlay"
+_PASSED_ON, HOUSE_TERMS = "customer_share", "house_overlay"
 
 
 @frozen
@@ -207,8 +207,8 @@ def _customers(asked: Iterable[_Asked], credited: Mapping[Pool, Term], formulas:
 
 def _house_terms(owed: Iterable[_Asked], regime: Regime, formulas: Formulas) -> Iterator[_Asked]:
     """Yield what house terms add to what the accounts of one owner, firm and class owe at the customer level."""
-    p = formulas.reader(_HOUSE_TERMS)
-    told = module(_HOUSE_TERMS).house_terms(p.terms)
+    p = formulas.reader(HOUSE_TERMS)
+    told = module(HOUSE_TERMS).house_terms(p.terms)
     accounts: dict[tuple[str, str, AccountClass], list[_Asked]] = {}
     for each in owed if told else ():
         if each.figure.level == "customer" and each.pool.account_class != AccountClass.PROPRIETARY:
@@ -228,4 +228,4 @@ def _house_terms(owed: Iterable[_Asked], regime: Regime, formulas: Formulas) -> 
         more = largest("house minimum or more", [with_add_on, least])
         beyond = total("house terms", [more, scaled("less", -1.0, base)])
         term = where(holds("a position", every), beyond, constant("nothing owed", 0.0))
-        yield _Asked(mine[0].pool, Figure(regime.name, "customer", firm, _HOUSE_TERMS, REQUIREMENT, every, term))
+        yield _Asked(mine[0].pool, Figure(regime.name, "customer", firm, HOUSE_TERMS, REQUIREMENT, every, term))

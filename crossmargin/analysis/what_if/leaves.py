@@ -15,7 +15,7 @@ from attrs import field, frozen
 from crossmargin.analysis.what_if.arithmetic import Range
 from crossmargin.batch.terms import Tail, Term, Unit, Weight
 from crossmargin.columns import FloatArray
-from crossmargin.errors import InputError, Problem
+from crossmargin.errors import InputError, Problem, counted
 from crossmargin.pnl import PnL
 from crossmargin.pricing.many_pools import MOST_WORST, row_tails
 from crossmargin.products import Product
@@ -130,7 +130,7 @@ class Losses:
         k = int(np.flatnonzero(shares)[-1]) + 1
         if k > MOST_WORST:
             fix = f"A what-if takes measures of up to {MOST_WORST} worst results."
-            raise InputError([Problem(f"{tail.reducer.measure} needs {k}.", f"{n_scenarios} scenarios", fix)])
+            raise InputError([Problem(f"{tail.reducer.measure} needs {k}.", counted(n_scenarios, "scenario"), fix)])
         return np.ascontiguousarray(tail.reducer.factor * shares[:k])
 
     def unit(self, unit: Unit, product: Product) -> tuple[float, float]:
