@@ -306,6 +306,12 @@ def test_statuses_with_a_pricer():
     assert implied_volatility_by_pricer([], lambda v: v).volatility.shape == (0,)
 
 
+@pytest.mark.parametrize("lost", [-1e-12, 0.0, 1e-12])
+def test_what_a_tree_loses_to_rounding_is_no_time_value(lost):
+    found = implied_volatility_by_pricer([20.0, 0.5], lambda v: np.array([20.0 + 20 * lost, v[1]]), lowest=0.01)
+    assert [QuoteStatus(status).name for status in found.status] == ["NO_TIME_VALUE", "SOLVED"]
+
+
 def test_a_pricer_that_fails_inside_is_survived():
     found = implied_volatility_by_pricer([0.5], lambda v: np.where((v > 0.01) & (v < 0.2), np.nan, v), lowest=0.01)
     assert found.volatility == pytest.approx([0.5], rel=1e-11)

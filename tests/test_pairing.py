@@ -251,6 +251,20 @@ def test_dear_straddles_are_made_first():
     assert (cut.groups[0].kind, cut.groups[0].legs) == ("straddle", ((0, -1), (2, -1)))
 
 
+def test_the_dearer_side_of_a_straddle_is_the_one_that_costs_more_alone():
+    cut = pair(contracts((-3, "c", 112, 30, 1.5, 10), (-2, "p", 88, 30, 3, 8.8)))
+    assert cut.groups[0].legs == ((1, -2), (0, -2))
+    assert [(group.kind, group.cost) for group in cut.groups] == [("straddle", 200 * 13.3), ("naked", 1150.0)]
+
+
+def test_who_is_spared_is_chosen_for_all_straddles_together():
+    """The dearest put spares the call that saves most, not the one that comes next to it."""
+    book = contracts((-1, "c", 100, 30, 9, 1), (-1, "c", 105, 30, 0, 8), (-1, "p", 90, 30, 11, 2))
+    cut = pair(book)
+    assert cut.value == pytest.approx(100 * (13 + 0 + 10))
+    assert cut.value == pytest.approx(pairing_twin.cheapest(book))
+
+
 def test_a_short_option_without_exposure_makes_no_straddle():
     cut = pair(contracts((-1, "c", 100, 30, 1, 0), (-1, "p", 90, 30, 1, 9)))
     assert {group.kind for group in cut.groups} == {"naked"}

@@ -153,6 +153,13 @@ def test_a_put_worth_exactly_its_exercise_keeps_the_least_volatility(model):
     assert grid_pnl(series, [-1.0], spot=100.0, moves=[-0.1, 0.1], model=model) == pytest.approx([-10.0, 10.0])
 
 
+@given(st.integers(10_000, 60_000), st.floats(1.05, 1.4), st.sampled_from([1, 7, 30]))
+def test_a_put_quoted_at_its_exercise_to_the_cent_is_accepted(cents, moneyness, days):
+    spot, strike = cents / 100, float(round(cents / 100 * moneyness))
+    quoted = option(False, strike, time=days / 365, price=round(strike - spot, 2))
+    assert series_volatility(quoted, spot, GridModel(rate=0.05, steps=200)) == LEAST_VOLATILITY
+
+
 def test_a_worthless_option_moves_only_when_it_comes_into_the_money():
     series = option(True, 130.0, time=0.01)
     assert grid_pnl(series, [1.0], spot=100.0, moves=[-0.2, 0.2], model=BLACK_SCHOLES) == pytest.approx(0.0, abs=1e-9)

@@ -13,7 +13,7 @@ from typing import TypeAlias
 import numpy as np
 
 from crossmargin.pairing.model import Contracts, Group, IntArray, Pairing, is_spread, largest_loss
-from crossmargin.pairing.programme import solve
+from crossmargin.pairing.programme import cost_alone, solve
 
 Legs: TypeAlias = dict[int, int]  # series -> contracts, signed
 
@@ -48,7 +48,8 @@ def pair(book: Contracts, *, time_limit: float | None = None) -> Pairing:
     """
     solution = solve(book, time_limit)
     groups = (*_spreads(book, solution.spreads), *_hedged(book, solution.hedges))
-    groups += tuple(_uncovered(book, _left(book, groups)))
+    groups += tuple(_straddles(book, solution.spared, solution.sparing))
+    groups += tuple(_alone(book, _left(book, groups)))
     value = math.fsum(group.cost for group in groups)
     bound = min(value, max(0.0, solution.bound))
     return Pairing(groups, value, bound, solution.proof, solution.complete)
@@ -73,29 +74,32 @@ def _hedged(book: Contracts, counts: IntArray) -> Iterator[Group]:
         yield Group("stock", (), alone * book.lot_cost, alone)
 
 
-def _uncovered(book: Contracts, left: IntArray) -> Iterator[Group]:
-    """Yield straddles of the short contracts left, dearest with dearest, then what stands alone."""
-    calls, puts = (_dearest_first(book, left, right=right) for right in (True, False))
-    while calls and puts:
-        call, put = calls[0], puts[0]
-        if min(book.exposure[call], book.exposure[put]) <= 0.0:
-            break
-        count = int(min(-left[call], -left[put]))
-        cost = book.premium[call] + book.premium[put] + max(book.exposure[call], book.exposure[put])
-        yield Group("straddle", ((call, -count), (put, -count)), count * float(cost))
-        for series, queue in ((call, calls), (put, puts)):
-            left[series] += count
-            if not left[series]:
-                queue.pop(0)
+def _straddles(book: Contracts, spared: IntArray, sparing: IntArray) -> Iterator[Group]:
+    """Yield every spared call with a put that costs no less alone, and every spared put with such a call."""
+    for right in (True, False):
+        cheaper = _dearest_first(book, np.where(book.is_call == right, spared, 0))
+        dearer = _dearest_first(book, np.where(book.is_call == right, 0, sparing))
+        while cheaper and dearer:
+            (dear, most), (cheap, wanted) = dearer[0], cheaper[0]
+            count = min(most, wanted)
+            cost = book.premium[dear] + book.exposure[dear] + book.premium[cheap]
+            yield Group("straddle", ((dear, -count), (cheap, -count)), count * float(cost))
+            dearer[:1] = [(dear, most - count)] if most > count else []
+            cheaper[:1] = [(cheap, wanted - count)] if wanted > count else []
+
+
+def _dearest_first(book: Contracts, counts: IntArray) -> list[tuple[int, int]]:
+    """Return the series that have a count, and the count, those that cost most alone first."""
+    held = np.flatnonzero(counts)
+    held = held[np.argsort(-cost_alone(book)[held], kind="stable")]
+    return list(zip(held.tolist(), counts[held].tolist(), strict=True))
+
+
+def _alone(book: Contracts, left: IntArray) -> Iterator[Group]:
     for series in np.flatnonzero(left).tolist():
         short = left[series] < 0
         cost = -left[series] * (book.premium[series] + book.exposure[series]) if short else 0.0
         yield Group("naked" if short else "long", ((series, int(left[series])),), float(cost))
-
-
-def _dearest_first(book: Contracts, left: IntArray, *, right: bool) -> list[int]:
-    series = np.flatnonzero((left < 0) & (book.is_call == right)).tolist()
-    return sorted(series, key=lambda place: -float(book.exposure[place]))
 
 
 def _spreads(book: Contracts, counts: IntArray) -> Iterator[Group]:

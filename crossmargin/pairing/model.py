@@ -103,9 +103,9 @@ _ARRAYS = ("quantity", "is_call", "strike", "expiry", "premium", "exposure")
 class Group:
     """Contracts and lots margined together.
 
-    `legs` are (series, contracts) with the sign of the position, `lots` the lots of stock in the group, `cost` its
-    requirement in USD. `hedge` is the place of the hedge in `Contracts.hedges`, None for other kinds. `worst_price`
-    is the price of the underlying at which a spread loses most.
+    `legs` are (series, contracts) with the sign of the position; the dearer side of a straddle comes first. `lots` are
+    the lots of stock in the group, `cost` its requirement in USD. `hedge` is the place of the hedge in
+    `Contracts.hedges`, None for other kinds. `worst_price` is the price of the underlying at which a spread loses most.
     """
 
     kind: GroupKind

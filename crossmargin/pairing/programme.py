@@ -7,9 +7,10 @@ Call `solve`. Three facts keep it small, and each is exact (the tests hold all t
    sum is at most the sum of the largest losses.
 2. *Only 0 and the strikes of long options can be worst.* Intrinsic value is piecewise linear in the price; it turns
    upward only at long strikes, and beyond the last strike it does not fall, since long calls are no fewer than short.
-3. *Straddles need no pairs.* A short call with a short put costs both premiums and the greater exposure, so a pair
-   saves the lesser. Sorted by exposure, the best matching costs the integral over t of
-   max(calls with exposure >= t, puts with exposure >= t): one variable per distinct exposure.
+3. *Straddles need no pairs.* A short call with a short put costs the dearer of the two alone and the premium of the
+   other: it spares the exposure of the cheaper one. Any dearer option of the other right may spare it, so who can be
+   spared is nested by what options cost alone: spared ones that cost at least so much are no more than sparing ones
+   that do, for each such cost (Hall). Two variables for each short series, in place of one for each pair.
 
 A search that a time limit cuts short is bettered by `neighbourhoods`. Nothing here knows names of strategies; `groups`
 turns the solution into groups.
@@ -30,6 +31,7 @@ from crossmargin.pairing.model import Contracts, FloatArray, IntArray, Proof, pa
 from crossmargin.pairing.neighbourhoods import bettered
 
 _WHOLE = 1e-6  # how far from a whole number a solver may leave a count of contracts
+_DECIMALS = 9  # of USD a unit: what costs the same to so many is equally dear
 _SAME = 1e-9  # relative: a bound this near to the value leaves nothing to search for
 _TIME_UP = 1  # scipy's status of a search that met its limit
 _GAP_OF_A_PART = 1e-4  # relative: with what a part of a solution is bettered no nearer
@@ -39,9 +41,15 @@ _FOR_BETTERING = 0.6  # share of the time limit kept back for bettering what a s
 
 @frozen(eq=False)
 class Solution:
-    """Contracts in each spread group [n_series, n_groups], lots in each hedge [n_hedges], and the bound in USD."""
+    """Contracts in each spread group [n_series, n_groups], lots in each hedge [n_hedges], and the bound in USD.
+
+    Of the contracts left alone, `spared` of a series [n_series] stand in straddles as the cheaper side and `sparing` as
+    the dearer one.
+    """
 
     spreads: IntArray
+    spared: IntArray
+    sparing: IntArray
     hedges: IntArray
     bound: float
     proof: Proof
@@ -74,18 +82,18 @@ class _Rows:
 
 @frozen(eq=False)
 class _Layout:
-    """Where each variable stands: spread counts, uncovered shorts, exposure levels, group losses, hedges."""
+    """Where each variable stands: spread counts, uncovered shorts, spared and sparing ones, group losses, hedges."""
 
     series: IntArray  # of each spread count
     group: IntArray
     shorts: IntArray  # series of each uncovered count
-    levels: FloatArray  # distinct exposures above 0, ascending
+    paired: IntArray  # series of each spared count, then again of each sparing one
     last_shorts: FloatArray  # expiry of the last short of each spread group
     n_hedges: int
 
     @property
     def starts(self) -> tuple[int, ...]:
-        sizes = (len(self.series), len(self.shorts), len(self.levels), len(self.last_shorts), self.n_hedges)
+        sizes = (len(self.series), len(self.shorts), 2 * len(self.paired), len(self.last_shorts), self.n_hedges)
         return (0, *(int(end) for end in np.cumsum(sizes)))
 
     @property
@@ -127,8 +135,10 @@ def solve(book: Contracts, time_limit: float | None) -> Solution:
     starts = layout.starts
     spreads = np.zeros((len(book), len(layout.last_shorts)), dtype=np.int64)
     spreads[layout.series, layout.group] = counts[: starts[1]]
+    spared, sparing = np.zeros((2, len(book)), dtype=np.int64)
+    spared[layout.paired], sparing[layout.paired] = counts[starts[2] : starts[3]].reshape(2, -1)
     hedges = counts[starts[4] :]
-    return Solution(spreads, hedges, constant + book.multiplier * bound, proof, complete)
+    return Solution(spreads, spared, sparing, hedges, constant + book.multiplier * bound, proof, complete)
 
 
 def _layout(book: Contracts) -> _Layout:
@@ -138,16 +148,16 @@ def _layout(book: Contracts) -> _Layout:
     later = book.expiry[:, None] >= last_shorts
     sooner = book.expiry[:, None] <= last_shorts
     series, group = np.nonzero(np.where(long[:, None], later, sooner))
-    exposure = book.exposure[short]
-    levels = np.unique(exposure[exposure > 0]) / book.multiplier
-    return _Layout(series, group, np.flatnonzero(short), levels, last_shorts, len(book.hedges))
+    both = (short & book.is_call).any() and (short & ~book.is_call).any()
+    paired = np.flatnonzero(short & both)
+    return _Layout(series, group, np.flatnonzero(short), paired, last_shorts, len(book.hedges))
 
 
 def _programme(book: Contracts, layout: _Layout) -> _Programme:
     width = layout.starts[-1]
     upper, equal = _Rows(), _Rows()
     _spread_rows(book, layout, upper)
-    _level_rows(book, layout, upper)
+    _straddle_rows(book, layout, upper)
     _count_rows(book, layout, upper, equal)
     return _Programme(
         _costs(book, layout),
@@ -162,25 +172,24 @@ def _programme(book: Contracts, layout: _Layout) -> _Programme:
 def _costs(book: Contracts, layout: _Layout) -> FloatArray:
     """Return the cost of one of each variable, USD per unit of the underlying."""
     none = np.zeros(len(layout.series))
-    premium = book.premium[layout.shorts] / book.multiplier
-    steps = np.diff(layout.levels, prepend=0.0)
+    alone = (book.premium + book.exposure)[layout.shorts] / book.multiplier
+    spared = -book.exposure[layout.paired] / book.multiplier
     losses = np.ones(len(layout.last_shorts))
     hedges = np.array([hedge.cost - book.lot_cost for hedge in book.hedges]) / book.multiplier
-    return np.concatenate([none, premium, steps, losses, hedges])
+    return np.concatenate([none, alone, spared, np.zeros(len(spared)), losses, hedges])
 
 
 def _limits(book: Contracts, layout: _Layout) -> tuple[FloatArray, FloatArray]:
     """Return the largest useful value of each variable and which variables must be whole."""
     held = np.abs(book.quantity)
-    counts = [held[layout.series], held[layout.shorts]]
-    levels = np.full(len(layout.levels), held[layout.shorts].sum())
+    paired = held[layout.paired]
+    spared = np.where(book.exposure[layout.paired] > 0, paired, 0.0)  # where nothing is saved nothing is paired
+    counts = [held[layout.series], held[layout.shorts], spared, paired]
     most = float(held[layout.shorts].sum()) * float(book.strike.max(initial=0.0))  # no price that matters is higher
     losses = np.full(len(layout.last_shorts), most)
     hedges = np.full(layout.n_hedges, float(book.lots))
-    bounds = np.concatenate([*counts, levels, losses, hedges])
-    whole = np.ones(
-        len(bounds)
-    )  # uncovered shorts and levels are whole whenever the rest is: saying so speeds the search
+    bounds = np.concatenate([*counts, losses, hedges])
+    whole = np.ones(len(bounds))  # what is left alone is whole whenever the rest is: saying so speeds the search
     whole[layout.starts[3] : layout.starts[4]] = 0.0  # losses are money
     return bounds, whole
 
@@ -203,15 +212,26 @@ def _spread_rows(book: Contracts, layout: _Layout, upper: _Rows) -> None:
                 upper.add(columns[same], -sign[same], 0.0)
 
 
-def _level_rows(book: Contracts, layout: _Layout, upper: _Rows) -> None:
-    """Each exposure level counts the greater number of uncovered calls or puts at or above it."""
-    exposure = book.exposure[layout.shorts] / book.multiplier
-    calls = book.is_call[layout.shorts]
-    for place, level in enumerate(layout.levels):
-        for right in (True, False):
-            above = layout.starts[1] + np.flatnonzero((exposure >= level) & (calls == right))
-            if len(above):
-                upper.add(np.append(above, layout.starts[2] + place), np.append(np.ones(len(above)), -1.0), 0.0)
+def cost_alone(book: Contracts) -> FloatArray:
+    """Return what one short contract of each series costs alone, USD per unit, rounded so that ties are ties."""
+    return np.asarray(np.round((book.premium + book.exposure) / book.multiplier, _DECIMALS))
+
+
+def _straddle_rows(book: Contracts, layout: _Layout, upper: _Rows) -> None:
+    """Only what is left alone stands in straddles, and as many spare as are spared, at every cost and above it."""
+    series, n_paired = layout.paired, len(layout.paired)
+    spared = layout.starts[2] + np.arange(n_paired)
+    sparing = spared + n_paired
+    left = layout.starts[1] + np.searchsorted(layout.shorts, series)
+    for columns in zip(spared, sparing, left, strict=True):
+        upper.add(np.array(columns), [1.0, 1.0, -1.0], 0.0)
+    cost, calls = cost_alone(book)[series], book.is_call[series]
+    for right in (True, False):
+        for least in np.unique(cost[calls == right]):
+            dear = cost >= least
+            taken, given = spared[dear & (calls == right)], sparing[dear & (calls != right)]
+            signs = np.repeat([1.0, -1.0], [len(taken), len(given)])
+            upper.add(np.concatenate([taken, given]), signs, 0.0)
 
 
 def _count_rows(book: Contracts, layout: _Layout, upper: _Rows, equal: _Rows) -> None:

@@ -25,6 +25,7 @@ StatusArray = npt.NDArray[np.int8]
 Pricer = Callable[[FloatArray], npt.ArrayLike]
 
 ROUNDING = 4.0 * float(np.finfo(np.float64).eps)  # of a price: less time value than this is only rounding
+PRICER_ROUNDING = 1e-9  # of a price: what the many steps of a tree may lose; a cent of a million dollars
 SETTLED = 1e-13  # relative width of the bracket at which the search with a pricer ends
 MOST_CALLS = 200  # of a pricer; halving alone needs about fifty
 
@@ -189,8 +190,8 @@ def implied_volatility_by_pricer(
     Returns
     -------
     ImpliedVolatilities
-        A price below that of `lowest` is `BELOW_INTRINSIC`, one equal to it `NO_TIME_VALUE` (an American
-        option that is exercised at once has the same price at many volatilities), one above that of
+        A price below that of `lowest` is `BELOW_INTRINSIC`, one equal to it to a billionth `NO_TIME_VALUE` (an
+        American option that is exercised at once has the same price at many volatilities), one above that of
         `highest` is `ABOVE_MAXIMUM`. Where the pricer returns NaN, the status is `NOT_A_NUMBER`.
 
     Raises
@@ -225,7 +226,7 @@ def implied_volatility_by_pricer(
         return prices - wanted
 
     below, above = excess(low), excess(high)
-    margin = ROUNDING * np.abs(wanted)
+    margin = PRICER_ROUNDING * np.abs(wanted)
     status = np.select(
         [~np.isfinite(below + above), below > margin, np.abs(below) <= margin, above < 0.0],
         [

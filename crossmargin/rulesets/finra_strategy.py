@@ -24,7 +24,7 @@ from crossmargin.parameters import Reader, Rules
 from crossmargin.portfolio import Pool
 from crossmargin.pricing.shares import spot_of
 from crossmargin.products import ETF, ListedOption, Product, Stock
-from crossmargin.results import Line, largest, scaled, total
+from crossmargin.results import Line, scaled, total
 from crossmargin.scenarios import ScenarioSpec
 from crossmargin.strategy_costs import (
     exposure,
@@ -127,9 +127,17 @@ def _margin(book: StrategyBook, p: Reader, time_limit: float | None) -> Strategy
 
 
 def order_effect(
-    book: StrategyBook, order: Iterable[OptionLeg], cash_available: float, *, rules: Rules, as_of: date
+    book: StrategyBook,
+    order: Iterable[OptionLeg],
+    cash_available: float,
+    *,
+    rules: Rules,
+    as_of: date,
+    time_limit: float | None = None,
 ) -> OrderEffect:
     """Return what an order changes and whether the cash available, USD, is enough for it.
+
+    `time_limit` is that of `strategy_margin`, for each search before and after the order.
 
     Examples
     --------
@@ -140,8 +148,8 @@ def order_effect(
     >>> effect.before.initial.amount, effect.after.initial.amount, effect.cash_needed, effect.accepted
     (910.0, 1030.0, 0.0, True)
     """
-    before = strategy_margin(book, rules, as_of)
-    after = strategy_margin(book.with_order(order), rules, as_of)
+    before = strategy_margin(book, rules, as_of, time_limit=time_limit)
+    after = strategy_margin(book.with_order(order), rules, as_of, time_limit=time_limit)
     needed = after.net_deposit.value - before.net_deposit.value
     enough = cash_available >= needed or math.isclose(cash_available, needed, abs_tol=_CENT_LOST)
     return OrderEffect(before, after, needed, enough)
@@ -384,14 +392,13 @@ def _group_line(book: StrategyBook, contracts: Contracts, group: Group, p: Reade
 
 
 def _uncovered_line(book: StrategyBook, shorts: list[tuple[OptionLeg, int]], held: str, p: Reader) -> Line:
-    """Return the requirement of naked options: their value and the greatest exposure among them."""
-    count = shorts[0][1]
+    """Return the requirement of naked options: the dearer one's, which comes first, and the value of the other."""
+    (dearer, count), *_ = shorts
     values = [Line(f"value of the {leg.right}", leg.price) for leg, _ in shorts]
-    exposures = [exposure(book, leg, p) for leg, _ in shorts]
-    unit = total("per unit", [*values, largest("greater exposure", exposures) if len(shorts) > 1 else exposures[0]])
+    unit = total("per unit", [values[0], exposure(book, dearer, p), *values[1:]])
     strikes = {leg.strike for leg, _ in shorts}
     together = "short straddle" if len(strikes) == 1 else "short strangle"
-    name = together if len(shorts) > 1 else f"naked {shorts[0][0].right}"
+    name = together if len(shorts) > 1 else f"naked {dearer.right}"
     return scaled(name, count * book.multiplier, unit, note=held)
 
 

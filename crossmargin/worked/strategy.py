@@ -1,7 +1,8 @@
 """Worked cases of strategy margin: a book as the case gives it, the figures as the case expects them.
 
 `FAMILIES` has `strategy.legs`, `strategy.pairing` and `strategy.order_effect`. Cases carry no date: the rules are read
-on the first day on which every one of their values is in force.
+on the first day on which every one of their values is in force. A case is answered exactly or, when its least pairing
+is not found within `SECONDS`, by an error that gives the bounds.
 """
 
 from __future__ import annotations
@@ -11,30 +12,42 @@ from datetime import date
 from types import MappingProxyType
 from typing import Any
 
+from crossmargin.errors import NumericalError
 from crossmargin.pairing.book import OptionLeg, StockHolding, StrategyBook
 from crossmargin.parameters import Rules
 from crossmargin.rulesets.finra_strategy import StrategyMargin, order_effect, strategy_margin
 
+SECONDS = 300.0  # for each search of a case: books of thirty series take a second or two
+
 
 def _figures(inputs: Mapping[str, Any]) -> dict[str, Any]:
     rules = _rules(inputs)
-    result = strategy_margin(_book(inputs), rules, _day(rules))
-    return _amounts(result)
+    return _amounts(strategy_margin(_book(inputs), rules, _day(rules), time_limit=SECONDS))
 
 
 def _order_effect(inputs: Mapping[str, Any]) -> dict[str, Any]:
     rules = _rules(inputs)
     order = _legs(inputs["order_legs"])
-    effect = order_effect(_book(inputs), order, inputs["cash_available"], rules=rules, as_of=_day(rules))
+    effect = order_effect(
+        _book(inputs), order, inputs["cash_available"], rules=rules, as_of=_day(rules), time_limit=SECONDS
+    )
     return {
-        "initial_before": effect.before.initial.amount,
-        "initial_after": effect.after.initial.amount,
+        "initial_before": _amounts(effect.before)["initial"],
+        "initial_after": _amounts(effect.after)["initial"],
         "cash_needed": effect.cash_needed,
         "accepted": effect.accepted,
     }
 
 
 def _amounts(result: StrategyMargin) -> dict[str, Any]:
+    """Return the figures of a book whose pairings are proven to be the least."""
+    for line, bound, pairing in (
+        (result.initial, result.initial_bound, result.initial_pairing),
+        (result.maintenance, result.maintenance_bound, result.maintenance_pairing),
+    ):
+        if pairing is not None and not pairing.optimal:
+            between = f"between {bound:,.2f} and {line.value:,.2f} USD"
+            raise NumericalError(f"The least pairing was not found in {SECONDS:g} seconds: {line.name} {between}.")
     return {
         "initial": result.initial.amount,
         "maintenance": result.maintenance.amount,

@@ -6,6 +6,7 @@ They take the definition of the groups literally: no merging of spreads, no spec
 from __future__ import annotations
 
 import itertools
+import math
 from functools import cache
 
 
@@ -70,8 +71,11 @@ def straddle(book, held):
     (one, _), (other, _) = held
     if book.is_call[one] == book.is_call[other]:
         return None
-    naked = [float(book.premium[p] + book.exposure[p]) for p in (one, other)]
-    return max(naked[0] + float(book.premium[other]), naked[1] + float(book.premium[one]))
+    naked = {place: float(book.premium[place] + book.exposure[place]) for place in (one, other)}
+    if math.isclose(naked[one], naked[other], rel_tol=0.0, abs_tol=1e-9):  # the rule names neither: the cheaper reading
+        return naked[one] + min(float(book.premium[place]) for place in naked)
+    dearer, cheaper = sorted(naked, key=lambda place: -naked[place])
+    return naked[dearer] + float(book.premium[cheaper])
 
 
 def spread(book, held):

@@ -11,10 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crossmargin import conformance
-from crossmargin.errors import InputError, NotInForce
+from crossmargin.errors import InputError, NotInForce, NumericalError
 from crossmargin.pairing.book import OptionLeg, StockHolding, StrategyBook
 from crossmargin.registry import rules
 from crossmargin.rulesets.finra_strategy import order_effect, strategy_margin
+from crossmargin.worked import strategy
 from crossmargin.worked.strategy import FAMILIES
 
 RULES = rules("finra_strategy")
@@ -174,6 +175,29 @@ def test_a_straddle_shows_the_greater_side():
     assert line.amount == 200 * (7 + 20)
     assert names(line) == ["short straddle"]
     assert names(margin((-2, CALL, 105, 4), (-2, PUT, 95, 3)).initial) == ["short strangle"]
+
+
+def test_the_greater_side_of_a_strangle_is_the_one_that_costs_more_alone():
+    """The call has the greater exposure (10 to 8.80), the put costs more with its value (11.80 to 11.50)."""
+    line = margin((-1, CALL, 112, 1.5), (-1, PUT, 88, 3)).initial
+    assert line.amount == pytest.approx(100 * (3 + 8.8 + 1.5))
+    assert [part.name for part in line.part("per unit").parts] == ["value of the put", "exposure", "value of the call"]
+
+
+@given(
+    strikes=st.tuples(st.integers(40, 160), st.integers(40, 160)),
+    prices=st.tuples(st.integers(0, 4000), st.integers(0, 4000)),
+    count=st.integers(1, 3),
+    kind=st.sampled_from(["equity", "broad_index"]),
+)
+def test_a_short_call_and_put_cost_the_dearer_and_the_value_of_the_other(strikes, prices, count, kind):
+    legs = [(-count, r, k, p / 100) for r, k, p in zip((CALL, PUT), strikes, prices, strict=True)]
+    alone = [margin(leg, kind=kind).initial.amount for leg in legs]
+    together = margin(*legs, kind=kind).initial.amount
+    values = [100 * count * leg[3] for leg in legs]
+    both = [alone[0] + values[1], alone[1] + values[0]]
+    expected = min(both) if math.isclose(*alone) else both[alone.index(max(alone))]
+    assert together == pytest.approx(expected)
 
 
 # ---------------------------------------------------------------------------------------------- overlays
@@ -372,3 +396,10 @@ def test_the_rates_of_a_house_reach_a_case():
         "legs": [leg],
     }
     assert FAMILIES["strategy.legs"](inputs)["initial"] == pytest.approx(100 * (2 + 22))
+
+
+def test_a_case_without_a_proven_pairing_is_no_answer():
+    found = margin((-1, PUT, 95, 2), (1, PUT, 90, 1))
+    cut_short = evolve(found.initial_pairing, bound=400.0, complete=False)
+    with pytest.raises(NumericalError, match=r"initial requirement between 400\.00 and 500\.00 USD"):
+        strategy._amounts(evolve(found, initial_bound=400.0, initial_pairing=cut_short))
