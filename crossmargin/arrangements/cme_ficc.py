@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, datetime
+from math import isfinite
+from numbers import Real
+from typing import Any
 
 from attrs import evolve, field, frozen
 
@@ -50,17 +53,26 @@ USE_LAST_FACTOR = "use_last_factor"
 POLICIES = ("zero_reduction", USE_LAST_FACTOR)
 
 
-def _as_line(amount: Line | float) -> Line:
-    return amount if isinstance(amount, Line) else Line("model amount", float(amount))
+def _as_line(amount: Any) -> Any:
+    """Return a line for an amount; what is none is left to be refused."""
+    return Line("model amount", float(amount)) if _is_number(amount) and amount >= 0 else amount
 
 
 @frozen
 class ModelAmounts:
-    """What one clearing house's own model asks, USD: for each leg alone and for both together."""
+    """What one clearing house's own model asks, USD, never negative: for each leg alone and for both together."""
 
     treasury_leg: Line = field(converter=_as_line)
     futures_leg: Line = field(converter=_as_line)
     combined: Line = field(converter=_as_line)
+
+    def __attrs_post_init__(self) -> None:
+        problems = Problems()
+        for name in ("treasury_leg", "futures_leg", "combined"):
+            amount = getattr(self, name)
+            if not isinstance(amount, Line):
+                problems.add(f"{amount!r} is no amount.", where=f"model amounts, {name}", fix="Give 0 or more, USD.")
+        problems.raise_if_any()
 
     def factor(self, name: str) -> Line:
         """Return max(0, 1 - combined / (treasury_leg + futures_leg)), 0 when the sum is 0."""
@@ -155,6 +167,11 @@ def two_pot(ficc: ModelAmounts, cme: ModelAmounts, *, cap: float | Line, minimum
     minimum : float
         A lower reduction than this is not granted.
 
+    Raises
+    ------
+    InputError
+        A limit outside [0, 1].
+
     References
     ----------
     Summary of the CFTC order on CME-FICC customer cross-margining (stand-alone 343.24, required 68.65 USD million);
@@ -166,8 +183,8 @@ def two_pot(ficc: ModelAmounts, cme: ModelAmounts, *, cap: float | Line, minimum
     >>> round(outcome.total_requirement / 1e6, 3), outcome.binding_limit
     (68.648, 'cap')
     """
+    _refuse_bad_limits(cap.value if isinstance(cap, Line) else cap, minimum)
     cap_line = cap if isinstance(cap, Line) else Line("reduction cap", cap, unit="1")
-    _refuse_bad_limits(cap_line.value, minimum)
     sides = ficc.factor("FICC reduction factor"), cme.factor("CME reduction factor")
     return TwoPot(*sides, *_granted(sides, cap_line, minimum), ficc.treasury_leg, cme.futures_leg)
 
@@ -176,9 +193,9 @@ def _granted(factors: Iterable[Line], cap: Line, minimum: float) -> tuple[Line, 
     """Return the factor that both pots fall by, and which limit binds: `cap`, `minimum` or `none`."""
     lower = smallest("lower factor", factors, unit="1")
     capped = smallest("margin reduction factor", (lower, cap), unit="1")
-    if capped.value < minimum - EQUAL_WITHIN:
+    if 0 < capped.value < minimum - EQUAL_WITHIN:
         below = scaled("factor below the minimum", 0, capped, unit="1")
-        return below, "minimum" if capped.value > 0 else "none"
+        return below, "minimum" if capped.value > EQUAL_WITHIN else "none"
     return capped, "cap" if lower.value > cap.value + EQUAL_WITHIN else "none"
 
 
@@ -368,9 +385,15 @@ def _check_cycles(*sides: tuple[CycleFactor, Iterable[Mapping[str, str]]]) -> No
 
 
 def _refuse_bad_limits(cap: float, minimum: float) -> None:
-    bad = [(name, value) for name, value in (("cap", cap), ("minimum", minimum)) if not 0 <= value <= 1]
-    if bad:
-        raise InputError([Problem(f"{name} is {value}, not in [0, 1].", "two_pot") for name, value in bad])
+    problems = Problems()
+    for name, value in (("cap", cap), ("minimum", minimum)):
+        if not (_is_number(value) and 0 <= value <= 1):
+            problems.add(f"{name} is {value!r}, not in [0, 1].", where="two_pot")
+    problems.raise_if_any()
+
+
+def _is_number(value: object) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and isfinite(float(value))
 
 
 def _runs_long_enough(security: TreasurySecurity, case: Case, p: Reader) -> bool:

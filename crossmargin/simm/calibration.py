@@ -20,7 +20,7 @@ import numpy as np
 from attrs import frozen
 
 from crossmargin.columns import FloatArray, readonly
-from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, Problem, Problems, counted, suggestion
 from crossmargin.simm.parameters import Bucketed, Fx, Groups, Parameters, Rates
 from crossmargin.simm.risk_types import RESIDUAL, RISK_CLASSES
 
@@ -55,7 +55,7 @@ class Calibration:
         """
         if horizon_days not in self.horizons:
             known = ", ".join(str(each) for each in self.horizons)
-            what = f"SIMM {self.version} has no horizon of {horizon_days} days."
+            what = f"SIMM {self.version} has no horizon of {counted(horizon_days, 'day')}."
             raise InputError([Problem(what, "horizon_days", f"Known: {known}.")])
         return self.horizons[horizon_days]
 
@@ -197,7 +197,7 @@ def _fx(block: _Block, horizon: int) -> Fx:
     correlations, names = block.block("delta_correlation_by_calculation_currency_group"), _group_names(groups)
     if len(names) > FX_GROUPS:
         fix = f"Give {FX_GROUPS} at most: one correlation between groups is all that the calculation has."
-        block.note("volatility_groups", f"{len(names)} groups: {', '.join(names)}.", fix)
+        block.note("volatility_groups", f"{counted(len(names), 'group')}: {', '.join(names)}.", fix)
     pairs = block.block("vega_thresholds_by_category_pair")
     limits = {}
     for first, second in combinations_with_replacement(sorted(_group_names(categories)), 2):

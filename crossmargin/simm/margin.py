@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from numbers import Real
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -61,7 +62,7 @@ class AddOns:
         for name, value in self.multipliers.items():
             if name not in PRODUCT_CLASSES:
                 problems.add(f"{name!r} is unknown.", where="multipliers", fix=suggestion(name, PRODUCT_CLASSES))
-            if not (math.isfinite(value) and value >= 1.0):
+            if not (_is_number(value) and value >= 1.0):
                 problems.add(f"{value!r} is below 1.", where=f"multipliers {name!r}", fix="Give 1 or more.")
         for place, amount in enumerate(self.fixed_usd):
             _check_amount(problems, amount, f"fixed_usd[{place}]")
@@ -99,8 +100,12 @@ def notional_add_ons(
     return tuple(NotionalAddOn(product, factor, held.get(product, 0.0)) for product, factor in factors)
 
 
+def _is_number(value: object) -> bool:
+    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(float(value))
+
+
 def _check_amount(problems: Problems, value: float, where: str) -> None:
-    if not (math.isfinite(value) and value >= 0.0):
+    if not (_is_number(value) and value >= 0.0):
         problems.add(f"{value!r} is not a finite number of at least 0.", where=where)
 
 
@@ -248,7 +253,7 @@ def simm(
     ----------
     ISDA SIMM Methodology, sections A and B.
     """
-    parameters, own = calibration.at(horizon_days), currency(calculation_currency)
+    parameters, own = calibration.at(horizon_days), currency(str(calculation_currency))
     if not isinstance(sensitivities, Sensitivities):
         sensitivities = Sensitivities.from_records(sensitivities)
     problems = Problems()

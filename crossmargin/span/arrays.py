@@ -13,7 +13,7 @@ import numpy as np
 from attrs import field, frozen
 from numpy.typing import ArrayLike, NDArray
 
-from crossmargin.errors import Problems
+from crossmargin.errors import Problems, counted
 from crossmargin.pricing.greeks import futures_option_greeks
 from crossmargin.span.portfolio import Right, check_count, check_name, check_number
 
@@ -215,7 +215,8 @@ def option_array(
     Raises
     ------
     InputError
-        A scenario leads to a price of zero or less, for which Black's model has no value; weights that are no numbers.
+        A scenario leads to a price of zero or less before expiry, for which Black's model has no value; weights that
+        are no numbers.
 
     References
     ----------
@@ -241,7 +242,8 @@ def option_array(
     """
     remaining = max(0.0, option.time_to_expiry_years - ranges.look_ahead_years)
     prices = option.futures_price + grid.price_moves * ranges.price_points
-    _refuse_no_price(prices)
+    if remaining:
+        _refuse_no_price(prices)
     volatilities = _moved(option.volatility, ranges, grid.volatility_moves)
     now, _ = _value_and_delta(option, np.array([option.futures_price]), option.volatility, option.time_to_expiry_years)
     moved, _ = _value_and_delta(option, prices, volatilities, remaining)
@@ -272,7 +274,7 @@ def composite_delta(deltas: ArrayLike, weights: ArrayLike) -> float:
     found, shares = np.asarray(deltas, dtype=np.float64), np.asarray(weights, dtype=np.float64)
     problems = Problems()
     if found.shape != shares.shape or found.ndim != 1:
-        problems.add(f"{found.size} deltas for {shares.size} weights.", where="composite delta")
+        problems.add(f"{counted(found.size, 'delta')} for {counted(shares.size, 'weight')}.", where="composite delta")
     elif not (np.isfinite(found).all() and np.isfinite(shares).all() and (shares >= 0).all() and shares.sum() > 0):
         problems.add("deltas or weights are no finite numbers, or no weight counts.", where="composite delta")
     problems.raise_if_any()
@@ -311,13 +313,17 @@ def _moved(volatility: float, ranges: ScanRanges, moves: FloatArray) -> FloatArr
 def _value_and_delta(
     option: OptionTerms, prices: FloatArray, volatility: FloatArray | float, time: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Return Black's value and discounted delta at each price, points; at the money at expiry the delta is 0."""
+    """Return Black's value and discounted delta at each price, points; at expiry intrinsic value at any price."""
     is_call = option.right == "call"
+    if not time:
+        side = 1.0 if is_call else -1.0
+        inside = np.maximum(side * (prices - option.strike), 0.0)
+        return inside, np.where(inside > 0, side, 0.0)
     with np.errstate(over="ignore"):  # a volatility next to nothing: d1 squared is infinite, and its density 0
         greeks = futures_option_greeks(
             prices, option.strike, volatility, time, rate=option.interest_rate, is_call=is_call
         )
-    return greeks.value, greeks.delta if time else np.where(prices == option.strike, 0.0, greeks.delta)
+    return greeks.value, greeks.delta
 
 
 def _refuse_no_price(prices: FloatArray) -> None:

@@ -37,7 +37,7 @@ class Unit:
     """Commodities scanned together: one, or the legs of a scanning-based spread; amounts in its currency.
 
     `held` and `remaining` are net deltas by contract month before and after calendar spreads; `price_risk` is the
-    weighted futures price risk, `tier_price_risk` that of each scanning tier; `losses` is empty when nothing is held.
+    weighted futures price risk, `tier_price_risk` that of each of `leg_tiers`; `losses` is empty when nothing is held.
     """
 
     code: str
@@ -77,7 +77,7 @@ def unit(commodity: CombinedCommodity, *, gross: bool = False) -> Unit:
         scan=risk,
         net_delta=net,
         price_risk=price_risk,
-        tier_price_risk={} if gross else _tier_price_risks(commodity, holdings),
+        tier_price_risk={} if gross else _tier_price_risks(commodity, holdings, price_risk),
         held=ledger.held,
         remaining=ledger.remaining,
         scan_line=line,
@@ -307,12 +307,22 @@ def _price_risk(commodity: CombinedCommodity, risk: ScanRisk, net: float) -> flo
     )
 
 
-def _tier_price_risks(commodity: CombinedCommodity, holdings: Sequence[Holding]) -> dict[int, float | None]:
+def leg_tiers(commodity: CombinedCommodity) -> tuple[Tier, ...]:
+    """Return the tiers that legs of spreads between commodities may name."""
+    return commodity.inter_tiers or commodity.scan_tiers
+
+
+def _tier_price_risks(
+    commodity: CombinedCommodity, holdings: Sequence[Holding], whole: float | None
+) -> dict[int, float | None]:
+    """Return the price risk of each tier for spreads: that of the whole commodity where nothing is scanned apart."""
     found: dict[int, float | None] = {}
-    for tier in commodity.scan_tiers:
-        mine = [holding for holding in holdings if _tier_of(commodity, holding) == tier]
-        if mine:
+    for tier in leg_tiers(commodity):
+        mine = [holding for holding in holdings if tier.contains(holding.contract.month)]
+        if mine and commodity.scan_tiers:
             found[tier.number] = _price_risk(commodity, scan(_losses(mine)).risk, _net_delta(mine))
+        elif mine:
+            found[tier.number] = whole
     return found
 
 

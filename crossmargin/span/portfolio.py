@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias, get_args
 
 from attrs import field, frozen
 
-from crossmargin.errors import Problems, suggestion
+from crossmargin.errors import Problems, counted, suggestion
 from crossmargin.records import as_tuple
 
 Side: TypeAlias = Literal["A", "B"]
@@ -74,7 +74,7 @@ class Contract:
         count = len(self.loss_array)
         if count < 4 or count % 2:
             fix = "Give the scenarios in pairs of volatility, then the two extreme moves: 16 in SPAN."
-            problems.add(f"{count} scenarios.", where=f"{where}, loss_array", fix=fix)
+            problems.add(f"{counted(count, 'scenario')}.", where=f"{where}, loss_array", fix=fix)
         for number, loss in enumerate(self.loss_array, start=1):
             check_number(problems, loss, f"{where}, scenario {number}")
         check_number(problems, self.composite_delta, f"{where}, composite_delta")
@@ -138,7 +138,7 @@ class Leg:
     """One leg of a spread: `ratio` deltas a spread on side A or B of the market.
 
     `on` is a contract month (series spreads), a tier number (tier spreads) or the code of a combined commodity; `tier`
-    narrows the last to one of its scanning tiers. `required` matters to scanning-based spreads only.
+    narrows the last to one of its tiers for such spreads. `required` matters to scanning-based spreads only.
     """
 
     on: int | str
@@ -171,6 +171,7 @@ class CalendarSpread:
 
     def __attrs_post_init__(self) -> None:
         problems, where = Problems(), f"calendar spread of priority {self.priority}"
+        check_number(problems, self.priority, f"{where}, priority")
         check_number(problems, self.charge, f"{where}, charge", least=0.0)
         check_name(problems, self.method, f"{where}, method", get_args(ChargeMethod))
         _check_months(problems, self.months, where)
@@ -193,6 +194,7 @@ class InterSpread:
 
     def __attrs_post_init__(self) -> None:
         problems, where = Problems(), f"inter-commodity spread of priority {self.priority}"
+        check_number(problems, self.priority, f"{where}, priority")
         check_number(problems, self.credit_rate_pct, f"{where}, credit_rate_pct", least=0.0)
         check_name(problems, self.method, f"{where}, method", get_args(CreditMethod))
         _check_months(problems, self.months, where)
@@ -226,6 +228,7 @@ class ScanSpread:
 
     def __attrs_post_init__(self) -> None:
         problems, where = Problems(), f"scanning-based spread of priority {self.priority}"
+        check_number(problems, self.priority, f"{where}, priority")
         check_share(problems, self.credit_rate_pct, f"{where}, credit_rate_pct")
         check_number(problems, self.target_ratio, f"{where}, target_ratio", least=0.0)
         check_count(problems, self.minimum_legs, f"{where}, minimum_legs", least=1)
@@ -262,6 +265,9 @@ class CombinedCommodity:
     currency : str
     scan_tiers : tuple of Tier
         Scan, time and volatility risk are sums over these; none: one tier of all months.
+    inter_tiers : tuple of Tier
+        What legs of spreads between commodities name; none: the scanning tiers. Where nothing is scanned in tiers, all
+        have the price risk of the whole.
     series_spreads, tier_spreads : tuple of CalendarSpread
         Legs on contract months, and on the numbers of `tiers`.
     spot_months : tuple of SpotMonth
@@ -287,6 +293,7 @@ class CombinedCommodity:
     holdings: tuple[Holding, ...] = field(default=(), converter=as_tuple)
     currency: str = "USD"
     scan_tiers: tuple[Tier, ...] = field(default=(), converter=as_tuple)
+    inter_tiers: tuple[Tier, ...] = field(default=(), converter=as_tuple)
     tiers: tuple[Tier, ...] = field(default=(), converter=as_tuple)
     series_spreads: tuple[CalendarSpread, ...] = field(default=(), converter=as_tuple)
     tier_spreads: tuple[CalendarSpread, ...] = field(default=(), converter=as_tuple)
@@ -313,7 +320,7 @@ class CombinedCommodity:
                 check_name(problems, account_type, f"{where}, {name}", get_args(AccountType))
                 check_number(problems, ratio, f"{where}, {name}[{account_type!r}]", least=0.0)
         _check_arrays(problems, self.holdings, where)
-        _check_tiers(problems, self, where)
+        _check_calendar(problems, self, where)
         problems.raise_if_any()
 
 
@@ -407,7 +414,7 @@ def check_month(problems: Problems, value: Any, where: str) -> bool:
 def check_legs(problems: Problems, legs: tuple[Leg, ...], where: str) -> None:
     """Note a spread with fewer than two legs."""
     if len(legs) < 2:
-        problems.add(f"{len(legs)} legs.", where=where, fix="A spread has two legs at least.")
+        problems.add(f"{counted(len(legs), 'leg')}.", where=where, fix="A spread has two legs at least.")
 
 
 def _check_months(problems: Problems, months: int | None, where: str) -> None:
@@ -444,10 +451,13 @@ def _check_arrays(problems: Problems, holdings: tuple[Holding, ...], where: str)
         problems.add(f"arrays of unlike length: {sorted(lengths)}.", where=where)
 
 
-def _check_tiers(problems: Problems, commodity: CombinedCommodity, where: str) -> None:
+def _check_calendar(problems: Problems, commodity: CombinedCommodity, where: str) -> None:
     known = {tier.number for tier in commodity.tiers}
     if len(known) < len(commodity.tiers):
         problems.add("a tier stands twice.", where=where, fix="Give each tier its own number.")
+    for spread in commodity.series_spreads:
+        for leg in spread.legs:
+            check_month(problems, leg.on, f"{where}, spread {spread.priority}")
     for spread in commodity.tier_spreads:
         for leg in spread.legs:
             if leg.on not in known:

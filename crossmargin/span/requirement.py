@@ -16,7 +16,7 @@ from typing import TypeAlias
 from attrs import frozen
 
 from crossmargin.results import Line, largest, not_modelled, product, scaled, total
-from crossmargin.span.commodity import COUNT, NO_MONTHS, Unit, unit, with_merged
+from crossmargin.span.commodity import COUNT, NO_MONTHS, Unit, leg_tiers, unit, with_merged
 from crossmargin.span.portfolio import InterSpread, Leg, SpanPortfolio
 from crossmargin.span.scanning import ScanRisk
 from crossmargin.span.spreads import DeltaLedger, Formed, Part, form_inter_spreads, part_of
@@ -197,15 +197,15 @@ def _spreads_between(
         {(each.code, month): delta for each in units for month, delta in each.remaining.items()},
     )
     risks = price_risks(units)
-    tiers = {each.code: each.members[0].scan_tiers for each in units if len(each.members) == 1}
+    tiers = {each.code: leg_tiers(each.members[0]) for each in units if len(each.members) == 1}
     away = {each.code for each in units if each.members[0].away}
     inside = [each for each in portfolio.inter_spreads if not any(leg.on in away for leg in each.legs)]
-    inter = form_inter_spreads(ledger, inside, risks, scan_tiers=tiers)
-    return inter, form_inter_spreads(ledger, portfolio.exchange_spreads, risks, scan_tiers=tiers)
+    inter = form_inter_spreads(ledger, inside, risks, tiers=tiers)
+    return inter, form_inter_spreads(ledger, portfolio.exchange_spreads, risks, tiers=tiers)
 
 
 def price_risks(units: Iterable[Unit]) -> dict[Part, float | None]:
-    """Return the weighted futures price risk of every commodity and scanning tier."""
+    """Return the weighted futures price risk of every commodity and of its tiers for spreads."""
     found: dict[Part, float | None] = {}
     for each in units:
         found[each.code, None] = each.price_risk

@@ -14,7 +14,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import ArrayLike, NDArray
 
-from crossmargin.errors import InputError, Problem, Problems
+from crossmargin.errors import InputError, Problem, Problems, counted
 from crossmargin.span.portfolio import PriceRiskMethod, check_name, check_number
 
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -275,7 +275,7 @@ def _check_losses(losses: Sequence[float]) -> None:
     problems = Problems()
     if len(losses) < 4 or len(losses) % 2:
         fix = "Give pairs of volatility, then the two extreme moves: 16 in SPAN."
-        problems.add(f"{len(losses)} scenarios.", where="losses", fix=fix)
+        problems.add(f"{counted(len(losses), 'scenario')}.", where="losses", fix=fix)
     for scenario, loss in enumerate(losses, start=1):
         check_number(problems, loss, f"losses, scenario {scenario}")
     problems.raise_if_any()
@@ -283,6 +283,7 @@ def _check_losses(losses: Sequence[float]) -> None:
 
 def _table(values: ArrayLike) -> FloatArray:
     table = np.asarray(values, dtype=np.float64)
+    table = table if table.shape != (0,) else table.reshape(0, 0)  # no contract
     if table.ndim != 2 or not np.isfinite(table).all():
         fix = "Give finite losses, a row for each contract."
         raise InputError([Problem("is no table of losses [n_contracts, n_scenarios].", "loss_arrays", fix)])

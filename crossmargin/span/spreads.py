@@ -124,7 +124,8 @@ def form_calendar_spreads(
         never netted with each other; it is consumed month by month.
     spreads : iterable of CalendarSpread
     tiers : iterable of Tier, optional
-        What the legs are on; without it they are on contract months.
+        What the legs are on; without it they are on contract months. A leg on a month or tier that is not there forms
+        nothing.
 
     References
     ----------
@@ -142,7 +143,7 @@ def form_calendar_spreads(
 
     def source(leg: Leg) -> _Source[int]:
         on = int(leg.on)
-        keys = (on,) if tiers is None else inside[on]
+        keys = (on,) if tiers is None else inside.get(on, ())
         return _Source(keys, leg.ratio, _side(leg), netted=False)
 
     return tuple(Formed(spread, _form(ledger, spread.legs, source)) for spread in _by_priority(spreads))
@@ -153,7 +154,7 @@ def form_inter_spreads(
     spreads: Iterable[InterSpread],
     price_risk: Mapping[Part, float | None],
     *,
-    scan_tiers: Mapping[str, Sequence[Tier]] | None = None,
+    tiers: Mapping[str, Sequence[Tier]] | None = None,
 ) -> tuple[Formed[InterSpread], ...]:
     """Match net deltas between combined commodities, lowest priority number first; the ledger is used up.
 
@@ -167,8 +168,13 @@ def form_inter_spreads(
     spreads : iterable of InterSpread
     price_risk : mapping
         Weighted futures price risk by commodity and tier (None: the whole of it).
-    scan_tiers : mapping, optional
+    tiers : mapping, optional
         Tiers of the commodities that legs name tiers of.
+
+    Raises
+    ------
+    InputError
+        A price risk that is not finite.
 
     References
     ----------
@@ -182,12 +188,17 @@ def form_inter_spreads(
     >>> [formed.count for formed in form_inter_spreads(ledger, [pair], risk)], ledger.remaining
     ([4.5], {('ES', 202609): 0.5, ('NQ', 202609): 0.0})
     """
+    problems = Problems()
+    for part, risk in price_risk.items():
+        if risk is not None:
+            check_number(problems, risk, f"price risk of {part}")
+    problems.raise_if_any()
 
     def source(leg: Leg) -> _Source[tuple[str, int]]:
-        tiers = [tier for tier in (scan_tiers or {}).get(str(leg.on), ()) if tier.number == leg.tier]
+        named = [tier for tier in (tiers or {}).get(str(leg.on), ()) if tier.number == leg.tier]
         keys = [key for key in ledger.held if key[0] == leg.on]
         if leg.tier is not None:
-            keys = [key for key in keys if tiers and tiers[0].contains(key[1])]
+            keys = [key for key in keys if named and named[0].contains(key[1])]
         return _Source(tuple(keys), leg.ratio, _side(leg), netted=True)
 
     def count(spread: InterSpread) -> float:

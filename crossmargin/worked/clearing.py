@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from crossmargin.errors import InputError, Problem
+
 Case = Mapping[str, Any]
 Answer = dict[str, Any]
 
@@ -125,8 +127,10 @@ def _kupiec_range(inputs: Case) -> Answer:
 def _christoffersen(inputs: Case) -> Answer:
     from crossmargin.analysis.backtest import christoffersen
 
-    on = set(inputs["exception_indices"])
-    test = christoffersen([day in on for day in range(inputs["observations"])], inputs["probability"])
+    on, days = set(inputs["exception_indices"]), range(inputs["observations"])
+    if not on.issubset(days):
+        raise InputError([Problem(f"days outside the {len(days)} observed.", "exception_indices", "Count from 0.")])
+    test = christoffersen([day in on for day in days], inputs["probability"])
     return {
         "transitions": test.transitions,
         "lr_unconditional": test.unconditional.likelihood_ratio,

@@ -7,7 +7,7 @@ elsewhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -40,6 +40,7 @@ Case = Mapping[str, Any]
 Answer = dict[str, Any]
 
 _STEPS = 3  # the fixed order of the cases: thirds of the price scan range
+_SCENARIOS = 16
 _TO_MEMBER = "member"  # the cases give one ratio, not one for each type of account
 
 
@@ -77,7 +78,7 @@ def _option_array(inputs: Case) -> Answer:
 def _scan(inputs: Case) -> Answer:
     held = inputs["positions"]
     quantities = [position["quantity"] for position in held]
-    found = scanning.scan(scanning.pooled_losses([position["loss_array"] for position in held], quantities))
+    found = scanning.scan(_pooled([position["loss_array"] for position in held], quantities))
     net = scanning.net_delta(p["quantity"] * p["composite_delta"] * p["delta_scaling_factor"] for p in held)
     return {
         "loss_array": list(found.losses),
@@ -88,6 +89,11 @@ def _scan(inputs: Case) -> Answer:
         "net_delta": net,
         "weighted_futures_price_risk": scanning.weighted_price_risk(found.risk.futures_price_risk, net),
     }
+
+
+def _pooled(arrays: Sequence[Sequence[float]], quantities: Sequence[float]) -> tuple[float, ...]:
+    """Return the losses of the holdings in the cases' scenarios; where nothing is held, nothing in each."""
+    return scanning.pooled_losses(arrays, quantities) or (0.0,) * _SCENARIOS
 
 
 def _parts(risk: scanning.ScanRisk) -> Answer:
@@ -109,14 +115,17 @@ def _weighted_price_risk(inputs: Case) -> Answer:
 
 
 def _intra(inputs: Case) -> Answer:
-    ledger = spreads.DeltaLedger({month["month"]: month["net_delta"] for month in inputs["months"]})
+    held: dict[int, float] = {}
+    for each in inputs["months"]:
+        held[each["month"]] = held.get(each["month"], 0.0) + each["net_delta"]
+    ledger = spreads.DeltaLedger(held)
     tiers = _tiers(inputs["tiers"]) if "tiers" in inputs else None
     formed = spreads.form_calendar_spreads(ledger, _calendar_spreads(inputs["spreads"]), tiers)
     left = ledger.remaining
     return {
         "spreads_formed": [each.count for each in formed],
         "charge": math.fsum(line.value for line in calendar_charges(formed)),
-        "remaining": [{"month": m["month"], "net_delta": left[m["month"]]} for m in inputs["months"]],
+        "remaining": [{"month": month, "net_delta": left[month]} for month in held],
     }
 
 
@@ -150,7 +159,7 @@ def _inter_delta(inputs: Case) -> Answer:
 
 def _inter_scan(inputs: Case) -> Answer:
     arrays = [leg["loss_array"] for leg in inputs["legs"]]
-    together = spreads.merged_losses(arrays, inputs["credit_rate_pct"])
+    together = spreads.merged_losses(arrays, inputs["credit_rate_pct"]) or (0.0,) * _SCENARIOS
     return {
         "combined_array": list(together),
         "scan_risk": scanning.scan(together).risk.scan_risk,
@@ -170,7 +179,7 @@ def _gross_scan(inputs: Case) -> Answer:
     net = [bought - sold for bought, sold in zip(long, short, strict=True)]
     return {
         "gross_scan_risk": scanning.gross_scan_risk(arrays, long, short),
-        "net_scan_risk": scanning.scan(scanning.pooled_losses(arrays, net)).risk.scan_risk,
+        "net_scan_risk": scanning.scan(_pooled(arrays, net)).risk.scan_risk,
     }
 
 

@@ -40,6 +40,13 @@ def test_shared_cases():
     assert not any(tally.not_implemented for tally in outcome.families.values())
 
 
+@pytest.mark.parametrize("day", [-1, 3, "2"])
+def test_a_case_whose_exceptions_lie_outside_its_days_is_refused(day):
+    answer = clearing.FAMILIES["backtest.christoffersen"]
+    with pytest.raises(InputError, match="exception_indices"):
+        answer({"observations": 3, "probability": 0.01, "exception_indices": [0, day]})
+
+
 # ---------------------------------------------------------------------------------------------------------- coverage
 
 

@@ -71,6 +71,8 @@ CASES = {
     "combined is nothing": ((40, 60, 0), (30, 70, 0), 0.8, 0.0, (1.0, 1.0), 0.8, "tie", "cap"),
     "no cap": ((40, 60, 0), (30, 70, 0), 1.0, 0.0, (1.0, 1.0), 1.0, "tie", "none"),
     "cap of nothing": ((40, 60, 10), (30, 70, 5), 0.0, 0.0, (0.9, 0.95), 0.0, "ficc", "cap"),
+    "cap of nothing, minimum set": ((40, 60, 10), (30, 70, 5), 0.0, 0.01, (0.9, 0.95), 0.0, "ficc", "cap"),
+    "rounding is no reduction": ((0.1, 0.2, 0.3), (0.1, 0.2, 0.3), 0.8, 0.01, (0.0, 0.0), 0.0, "tie", "none"),
     "pots of very different size": ((9e9, 1.0, 8.1e9), (8e9, 2.0, 4e9), 0.8, 0.0, (0.1, 0.5), 0.1, "ficc", "none"),
 }
 
@@ -109,6 +111,15 @@ def test_limits_outside_the_unit_interval_are_refused(bad, name):
 def test_both_bad_limits_are_named_at_once():
     with pytest.raises(InputError) as caught:
         two_pot(ModelAmounts(1, 1, 1), ModelAmounts(1, 1, 1), cap=1.5, minimum=-1)
+    assert len(caught.value.problems) == 2
+
+
+def test_amounts_and_limits_that_are_none_are_named_at_once():
+    with pytest.raises(InputError) as caught:
+        ModelAmounts("10", -1.0, math.nan)
+    assert len(caught.value.problems) == 3
+    with pytest.raises(InputError) as caught:
+        two_pot(ModelAmounts(1, 1, 1), ModelAmounts(1, 1, 1), cap="0.8", minimum=None)
     assert len(caught.value.problems) == 2
 
 

@@ -30,10 +30,10 @@ def test_the_rate_times_the_smaller_margin(spreads, expected):
 
 
 def test_all_that_is_no_rate_or_margin_is_named():
-    bad = [Spread(1.01, 1.0, 1.0), Spread(0.5, -1.0, math.nan), Spread(math.nan, math.inf, 0.0)]
+    bad = [Spread(1.01, 1.0, 1.0), Spread(0.5, -1.0, math.nan), Spread(math.nan, math.inf, 0.0), Spread("1", None, [])]
     with pytest.raises(InputError) as caught:
         spread_credits(bad)
-    assert len(caught.value.problems) == 5
+    assert len(caught.value.problems) == 8
 
 
 margins = st.floats(0, 1e12)

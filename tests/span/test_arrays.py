@@ -173,6 +173,17 @@ def test_a_price_that_falls_to_zero_is_refused_with_its_scenario():
         option_array(cheap, RANGES, GRID, delta_weights=WEIGHTS)
 
 
+@pytest.mark.parametrize("right", ["call", "put"])
+@pytest.mark.parametrize("price", [20.0, 50.0])  # 20 below is 0, three times 20 below both is less
+def test_at_expiry_an_option_is_its_intrinsic_value_whatever_the_price(right, price):
+    last_day = evolve(CALL, right=right, futures_price=price, strike=30.0, time_to_expiry_years=RANGES.look_ahead_years)
+    found = option_array(last_day, RANGES, GRID, delta_weights=WEIGHTS)
+    side = 1 if right == "call" else -1
+    then = np.maximum(side * (price + 20.0 * GRID.price_moves - 30.0), 0.0)
+    assert found.loss_array == pytest.approx((found.value_points - then) * 50.0 * GRID.cover)
+    assert 0 <= side * found.composite_delta <= 1
+
+
 def test_all_that_is_wrong_with_an_option_is_said_at_once():
     with pytest.raises(InputError) as error:
         evolve(CALL, right="cal", futures_price=math.nan, volatility=-0.1)

@@ -63,6 +63,20 @@ def test_the_published_cases_pass():
     assert all(outcome.families[name].passed for name in FAMILIES)
 
 
+@pytest.mark.parametrize(
+    ("family", "nothing"),
+    [
+        ("span.scan", {"positions": []}),
+        ("span.inter_scan", {"legs": [], "credit_rate_pct": 50}),
+        ("span.gross_scan", {"contracts": []}),
+    ],
+)
+def test_a_case_of_nothing_is_answered(family, nothing):
+    answer = FAMILIES[family](nothing)
+    assert all(answer[name] == 0 for name in answer if name.endswith("scan_risk"))
+    assert all(list(answer[name]) == [0.0] * 16 for name in answer if name.endswith("_array"))
+
+
 # ------------------------------------------------------------------------------------------------- the steps by hand
 
 
@@ -175,6 +189,22 @@ def test_a_credit_on_a_tier_weighs_that_tier_only():
     spread = InterSpread(1, 50, [Leg("AA", 1, "A", tier=2), Leg("BB", 1, "B")])
     result = span_requirement(SpanPortfolio(commodities=[held, BB], inter_spreads=[spread]))
     assert result.commodities[0].charges.inter_commodity_credit.value == pytest.approx(-0.5 * 3 * 700)
+
+
+def test_tiers_for_spreads_only_leave_the_scan_as_it_is():
+    tiers = [Tier(1, MAR, MAR), Tier(2, DEC, DEC)]
+    held = commodity("AA", (future("AA-3", MAR), 5), (future("AA-12", DEC), -3))
+    tiered = evolve(held, inter_tiers=tiers)
+    assert maintenance(tiered) == maintenance(held) == 2000
+    spread = InterSpread(1, 50, [Leg("AA", 1, "A", tier=1), Leg("BB", 1, "B")])
+    result = span_requirement(SpanPortfolio(commodities=[tiered, BB], inter_spreads=[spread]))
+    assert [each.count for each in result.spreads_formed] == [4]  # of five long in March against four short
+    assert result.commodities[0].charges.inter_commodity_credit.value == pytest.approx(-0.5 * 4 * 1000)
+    apart = evolve(tiered, scan_tiers=[Tier(1, MAR, JUN), Tier(2, DEC, DEC)])
+    assert maintenance(apart) == 8000
+    far = evolve(spread, legs=[Leg("AA", 1, "B", tier=2), Leg("BB", 1, "A")])
+    flat = SpanPortfolio(commodities=[apart, evolve(BB, holdings=[Holding(future("BB-3"), 4)])], inter_spreads=[far])
+    assert [each.count for each in span_requirement(flat).spreads_formed] == [3]
 
 
 # --------------------------------------------------------------------------------------------------- scanning-based
@@ -417,6 +447,10 @@ def test_a_clerk_can_follow_the_lines():
         (
             lambda: commodity("AA", tier_spreads=[CalendarSpread(1, 1, [Leg(1, 1, "A"), Leg(2, 1, "B")])]),
             "unknown tier 1",
+        ),
+        (
+            lambda: commodity("AA", series_spreads=[CalendarSpread(1, 1, [Leg(MAR, 1, "A"), Leg("June", 1, "B")])]),
+            "'June' is not a month",
         ),
         (lambda: commodity("AA", short_option_rate=-1), "short_option_rate"),
         (lambda: commodity("AA", short_option_method="add"), "short_option_method"),

@@ -113,7 +113,7 @@ def test_a_price_risk_that_is_no_number_is_refused():
 
 def test_an_omnibus_account_nets_nothing():
     assert gross_scan_risk([ES], [3], [2]) == 30000
-    assert gross_scan_risk(np.zeros((0, 16)), [], []) == 0
+    assert gross_scan_risk(np.zeros((0, 16)), [], []) == gross_scan_risk([], [], []) == 0
 
 
 def test_a_short_option_has_a_worst_scenario_of_its_own():

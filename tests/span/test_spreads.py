@@ -94,6 +94,11 @@ def test_months_in_no_tier_stay():
     assert formed(ledger, [pair(1, 2)], [Tier(1, SEP, SEP), Tier(2, DEC, DEC)]) == [0]
 
 
+def test_a_leg_on_a_tier_that_is_not_there_forms_nothing():
+    ledger = DeltaLedger({MAR: 3.0, JUN: -3.0})
+    assert formed(ledger, [pair(1, 2)], [Tier(1, MAR, MAR)]) == formed(ledger, [pair(1, 2)], []) == [0]
+
+
 # --------------------------------------------------------------------------------------------- between commodities
 
 
@@ -125,6 +130,12 @@ def test_a_leg_without_price_risk_spreads_nothing(risk):
     assert ledger.remaining == ledger.held
 
 
+@pytest.mark.parametrize("risk", [math.nan, math.inf, "2"])
+def test_a_price_risk_that_is_no_number_is_refused(risk):
+    with pytest.raises(InputError, match="price risk"):
+        inter(DeltaLedger({("S", MAR): 1.0, ("O", MAR): -1.0}), [crush()], {"S": 1.0, "O": risk})
+
+
 def test_a_commodity_that_is_not_held_spreads_nothing():
     assert inter(DeltaLedger({("S", MAR): 3.0}), [crush()], {"S": 1.0}) == [0]
 
@@ -140,10 +151,10 @@ def test_no_more_is_spread_than_was_net_at_the_start():
 def test_a_leg_may_be_on_one_tier():
     ledger = DeltaLedger({("S", MAR): 10.0, ("O", MAR): -2.0, ("O", DEC): -5.0})
     tiers = {"O": [Tier(1, MAR, JUN), Tier(2, SEP, DEC)]}
-    found = inter(ledger, [crush(tier=2)], {"S": 1.0}, tiered={("O", 2): 1.0}, scan_tiers=tiers)
+    found = inter(ledger, [crush(tier=2)], {"S": 1.0}, tiered={("O", 2): 1.0}, tiers=tiers)
     assert found == [5]
     assert ledger.remaining["O", MAR] == -2
-    unknown = inter(ledger, [crush(tier=9)], {"S": 1.0}, tiered={("O", 9): 1.0}, scan_tiers=tiers)
+    unknown = inter(ledger, [crush(tier=9)], {"S": 1.0}, tiered={("O", 9): 1.0}, tiers=tiers)
     assert unknown == [0]
 
 
@@ -179,6 +190,9 @@ def test_arrays_of_unlike_length_are_refused():
         lambda: CalendarSpread(1, 10, [Leg(MAR, 1)]),
         lambda: CalendarSpread(1, -10, [Leg(MAR, 1), Leg(JUN, 1, "B")]),
         lambda: CalendarSpread(1, 10, [Leg(MAR, 1), Leg(JUN, 1, "B")], method="weekly"),
+        lambda: CalendarSpread("first", 10, [Leg(MAR, 1), Leg(JUN, 1, "B")]),
+        lambda: InterSpread(math.nan, 10, [Leg("S", 1), Leg("O", 1, "B")]),
+        lambda: ScanSpread(None, 50, [Leg("S", 1), Leg("O", 1)], "T"),
         lambda: InterSpread(1, math.nan, [Leg("S", 1), Leg("O", 1, "B")]),
         lambda: ScanSpread(1, 101, [Leg("S", 1), Leg("O", 1)], "T"),
         lambda: ScanSpread(1, 50, [Leg("S", 1), Leg("S", 1)], "T"),

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from attrs import field, frozen
 
-from crossmargin.errors import InputError, Problem, Problems
+from crossmargin.errors import InputError, Problem, Problems, counted
 from crossmargin.io.span.columns import Columns, Findings, Lines, characters, gather, read_columns
 from crossmargin.io.span.layouts import LAYOUTS
 from crossmargin.io.span.records import LONGEST_LINE, parse_record, prices
@@ -235,15 +235,17 @@ def _file(found: _Found, header: Mapping[str, Any], name: str) -> SpanFile:
 
 def _notes(found: _Found, families: list[ProductFamily], contracts: Contracts) -> list[str]:
     """Return what could not be used, in words."""
-    notes = [f"{number} lines end inside field {name!r}." for name, number in sorted(found.findings.cut.items())]
+    notes = [
+        f"{counted(number, 'line')} cut inside field {name!r}." for name, number in sorted(found.findings.cut.items())
+    ]
     for column, what in ((contracts.price, "price"), (contracts.delta_scaling, "delta scaling factor")):
         if lost := int(np.isnan(column).sum()):
-            notes.append(f"{lost} contracts have no {what} that can be read.")
+            notes.append(f"{counted(lost, 'contract')} without a {what} that can be read.")
     orphans = [each for each in families if not each.commodity]
     if orphans:
         notes.append(f"{len(orphans)} product families belong to no combined commodity.")
     if fine := sum(found.skipped[code] for code in _FINE):
-        notes.append(f"{fine} records of {FINE_ARRAYS}.")
+        notes.append(f"{counted(fine, 'record')} of {FINE_ARRAYS}.")
     return notes
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, Problem, Problems, counted, suggestion
 from crossmargin.io.span.layouts import LAYOUTS, RIGHTS, Field, Layout, Repeat
 
 FloatArray: TypeAlias = NDArray[np.float64]
@@ -77,7 +77,7 @@ def parse_record(line: str, *, number: int | None = None) -> dict[str, Any]:
     layout = layout_of(line, where)
     if len(line) > LONGEST_LINE:
         fix = "Give one record a line."
-        raise InputError([Problem(f"{len(line)} columns, the layout has {layout.width}.", where, fix)])
+        raise InputError([Problem(f"{counted(len(line), 'column')}, the layout has {layout.width}.", where, fix)])
     problems = Problems()
     found = _Line(line, f"{where}, record type {layout.code!r}", problems)
     record = {part.name: _part(found, layout, part) for part in layout.parts}

@@ -7,14 +7,15 @@ calculation cannot do is a gap of its commodity or a note of the file, never dro
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 from attrs import evolve, field, frozen
 
-from crossmargin.errors import InputError
+from crossmargin.errors import InputError, Problem, counted
+from crossmargin.io.span.layouts import LAYOUTS, Layout
 from crossmargin.io.span.tables import FloatArray, IntArray, ProductFamily
 from crossmargin.span.portfolio import (
     CalendarSpread,
@@ -40,6 +41,9 @@ _PRICE_RISK: Mapping[int, PriceRiskMethod] = {1: "normal", 2: "scan_range_cap", 
 _CREDITS: Mapping[str | None, CreditMethod] = {None: "price_risk", "W": "price_risk", "F": "flat", "P": "per_month"}
 _FLAT_DECIMALS, _RATE_DECIMALS = 2, 4  # a flat credit is an amount, and its digits count two decimals instead of four
 _MAXIMUM = 1
+# Methods of record S: by which its tiers are scanned, spread with other commodities, and given short option minimums.
+_SCANNED_BY, _SPREAD_BY, _MINIMUM_BY = ("10", "21", "22"), ("20", "21", "23"), "30"
+_SPREADS_ON = {"month": "E ", "tier": "C "}
 
 
 @frozen(eq=False)
@@ -115,7 +119,8 @@ def put_together(singles: Mapping[str, list[Numbered]], rates: Parameters, organ
         outside = (groups.get(code) or organization, nearest.get(code))
         for made in built(partial(_commodity, first[code], grouped[code], outside), notes, f"commodity {code}"):
             commodities[code] = made
-    inter, scanning = _between(singles.get("inter_commodity_spread", []), notes)
+    tiered = {code: {tier.number for tier in made.inter_tiers} for code, made in commodities.items()}
+    inter, scanning = _between(singles.get("inter_commodity_spread", []), tiered, notes)
     return Terms(
         families,
         {_key(record): record for _, record in singles.get("price_conversion", [])},
@@ -191,7 +196,9 @@ def _by_commodity(
             else:
                 lost += 1
         if lost:
-            notes.append(f"{lost} records of {family} name a combined commodity that the file does not define.")
+            notes.append(
+                f"{counted(lost, 'record')} of {family} on a combined commodity that the file does not define."
+            )
     bare = [code for code, further in grouped.items() if code and not further.get("spot_and_som")]
     if bare:
         notes.append(f"No spot charge and no short option minimum is given for {', '.join(sorted(bare))}.")
@@ -209,13 +216,14 @@ def _commodity(
     spot = _first(further["spot_and_som"])
     intra = _first(further["tiers_and_ratios"])
     method = _price_risk_method(scan.get("weighted_price_risk_method"), nearest, gaps)
-    _methods((scan, spot, intra), gaps)
+    _methods((*(record for _, record in further["scan_tiers"]),), (spot, intra), gaps)
     charged = intra.get("intra_method") != _NO_CHARGE
     tiers = _tiers(further["tiers_and_ratios"], gaps)
     return CombinedCommodity(
         code=record["combined_commodity"],
         currency=record["currency"] or "USD",
         scan_tiers=_scan_tiers(further["scan_tiers"], scale, gaps),
+        inter_tiers=_tiers(_of_method(further["scan_tiers"], _SPREAD_BY), gaps),
         tiers=tiers,
         series_spreads=_spreads(further["series_spread"], scale, "month", gaps) if charged else (),
         tier_spreads=_tier_spreads(further["tier_spread"], scale, tiers, gaps) if charged else (),
@@ -248,14 +256,15 @@ def _price_risk_method(code: int | None, nearest: object, gaps: list[str]) -> Pr
     return "normal"
 
 
-def _methods(further: tuple[Record, Record, Record], gaps: list[str]) -> None:
+def _methods(scanned: Iterable[Record], further: tuple[Record, Record], gaps: list[str]) -> None:
     """Note methods of charging that the calculation does not have."""
-    scan, spot, intra = further
+    spot, intra = further
     known = {None, _NO_CHARGE, _TABLE}
+    tiered = {*known, _SCANNING, *_SCANNED_BY, *_SPREAD_BY, _MINIMUM_BY}
     for code, what, fine in (
         (intra.get("intra_method"), "calendar spread method", known),
         (spot.get("spot_method"), "spot charge method", known),
-        (scan.get("inter_method"), "inter-commodity spread method", known | {_TIERED, _SCANNING}),
+        *((scan["inter_method"], "inter-commodity spread method", tiered) for scan in scanned),
     ):
         if code not in fine:
             gaps.append(f"{what} {code}")
@@ -293,10 +302,19 @@ def _tiers(numbered: list[Numbered], gaps: list[str]) -> tuple[Tier, ...]:
     return tuple(found.values())
 
 
+def _of_method(numbered: list[Numbered], methods: Collection[str]) -> list[Numbered]:
+    return [(number, record) for number, record in numbered if record["inter_method"] in methods]
+
+
 def _scan_tiers(numbered: list[Numbered], scale: float, gaps: list[str]) -> tuple[Tier, ...]:
-    tiers = _tiers(numbered, gaps)
-    rates = [rate for _, record in numbered for rate in record["short_option_minimum_rates"]]
-    if not any(rates):
+    """Return the tiers that are scanned, with the short option rates that are given for the same tiers."""
+    tiers = _tiers(_of_method(numbered, _SCANNED_BY), gaps)
+    rated = [(number, record) for number, record in numbered if any(record["short_option_minimum_rates"])]
+    rates = [rate for _, record in rated for rate in record["short_option_minimum_rates"]]
+    if not rates:
+        return tiers
+    if len(rates) == len(tiers) and _tiers(rated, []) != tiers:
+        gaps.append("short option rates by tiers that are no scanning tiers")
         return tiers
     if len(rates) != len(tiers):
         gaps.append(f"{len(rates)} short option rates for {len(tiers)} scanning tiers")
@@ -306,9 +324,26 @@ def _scan_tiers(numbered: list[Numbered], scale: float, gaps: list[str]) -> tupl
 
 def _spreads(numbered: list[Numbered], scale: float, on: str, gaps: list[str]) -> tuple[CalendarSpread, ...]:
     found: list[CalendarSpread] = []
-    for number, record in numbered:
+    for number, record in _joined(numbered, LAYOUTS[_SPREADS_ON[on]]):
         found += built(partial(_spread, record, scale, on), gaps, f"calendar spread of line {number}")
     return tuple(found)
+
+
+def _joined(numbered: list[Numbered], layout: Layout) -> list[Numbered]:
+    """Return spreads whole: one with more legs than a record holds goes on in the next one of the same priority.
+
+    So the exchange's tables say of spreads between series; the other kinds are read alike.
+    """
+    most, full = len(layout.occurrences["legs"]), False
+    found: list[Numbered] = []
+    for number, record in numbered:
+        if full and all(record.get(name) == found[-1][1].get(name) for name in ("group", "priority")):
+            first, before = found.pop()
+            found.append((first, {**before, "legs": [*before["legs"], *record["legs"]]}))
+        else:
+            found.append((number, record))
+        full = len(record["legs"]) == most
+    return found
 
 
 def _spread(record: Record, scale: float, on: str) -> CalendarSpread:
@@ -342,48 +377,65 @@ def _spot_month(record: Record, scale: float) -> SpotMonth:
     return SpotMonth(record["month"], *charges)
 
 
-def _between(numbered: list[Numbered], notes: list[str]) -> tuple[tuple[InterSpread, ...], tuple[ScanSpread, ...]]:
+def _between(
+    numbered: list[Numbered], tiered: Mapping[str, set[int]], notes: list[str]
+) -> tuple[tuple[InterSpread, ...], tuple[ScanSpread, ...]]:
     """Return delta-based and scanning-based spreads between combined commodities."""
     inter: list[InterSpread] = []
     scanning: list[ScanSpread] = []
-    for number, record in numbered:
+    for number, record in _joined([(number, _with_tiers(record)) for number, record in numbered], LAYOUTS["6 "]):
         where = f"inter-commodity spread of line {number}"
         if record["credit_type"] not in _CREDITS:
             notes.append(f"{where}: credit type {record['credit_type']}")
         elif record["method"] == _SCANNING:
             scanning += built(partial(_scan_spread, record), notes, where)
         elif record["method"] in {None, *_OVERALL, _TIERED}:
-            inter += built(partial(_inter_spread, record), notes, where)
+            inter += built(partial(_inter_spread, record, tiered), notes, where)
         else:
             notes.append(f"{where}: method {record['method']}")
     return tuple(inter), tuple(scanning)
 
 
-def _legs(record: Record) -> list[Leg]:
-    tiers = list(record["leg_tiers"].values()) if record["method"] == _TIERED else [None] * 4
+def _with_tiers(record: Record) -> Record:
+    """Return a spread whose legs hold the tiers that stand apart from them, where it is on tiers."""
+    tiers = record["leg_tiers"].values() if record["method"] == _TIERED else [None] * len(record["legs"])
+    return {**record, "legs": [{**leg, "tier": tier} for leg, tier in zip(record["legs"], tiers, strict=False)]}
+
+
+def _legs(record: Record, tiered: Mapping[str, set[int]]) -> list[Leg]:
+    """Return the legs of a spread; where a commodity has no tiers for spreads, a leg is on the whole of it."""
     return [
         Leg(
             needed(each["combined_commodity"]),
             each["ratio"],
             each["side"] or "A",
-            tier=tier,
+            tier=_leg_tier(each["combined_commodity"], each["tier"], tiered),
             required=each["required"] != "N",
         )
-        for each, tier in zip(record["legs"], tiers, strict=False)
+        for each in record["legs"]
     ]
 
 
-def _inter_spread(record: Record) -> InterSpread:
+def _leg_tier(code: str, tier: int | None, tiered: Mapping[str, set[int]]) -> int | None:
+    if not tier or not tiered.get(code):
+        return None
+    if tier not in tiered[code]:
+        raise InputError([Problem(f"names tier {tier}, which the file does not define.", f"leg on {code}")])
+    return tier
+
+
+def _inter_spread(record: Record, tiered: Mapping[str, set[int]]) -> InterSpread:
     method = _CREDITS[record["credit_type"]]
     scale = 1 if method == "price_risk" else 10 ** (_RATE_DECIMALS - _FLAT_DECIMALS)
-    return InterSpread(needed(record["priority"]), record["credit_rate_pct"] * scale, _legs(record), method=method)
+    rate, legs = record["credit_rate_pct"] * scale, _legs(record, tiered)
+    return InterSpread(needed(record["priority"]), rate, legs, method=method)
 
 
 def _scan_spread(record: Record) -> ScanSpread:
     return ScanSpread(
         needed(record["priority"]),
         record["credit_rate_pct"],
-        _legs(record),
+        _legs(record, {}),
         record["target"]["combined_commodity"] or "target",
         target_ratio=1.0 if record["target"]["ratio"] is None else record["target"]["ratio"],
         minimum_legs=record["minimum_legs"] or 2,

@@ -20,7 +20,7 @@ from xml.parsers import expat
 import numpy as np
 from attrs import define, evolve, field, frozen
 
-from crossmargin.errors import InputError, Problem, Problems
+from crossmargin.errors import InputError, Problem, Problems, counted
 from crossmargin.io.span.tables import OPTION_TYPES, Contracts, ProductFamily, SpanFile
 from crossmargin.io.span.xml_terms import Definitions, number_of, read_definition, text_of
 from crossmargin.market import raise_capped
@@ -369,7 +369,7 @@ def _risk_array(state: _State, element: Element) -> tuple[list[float], float]:
         chosen = next((each for each in arrays if text_of(each, "r") == wanted), chosen)
     texts = [each.text or "" for each in chosen if each.tag == "a"]
     if len(texts) != SCENARIOS:
-        raise state.refuse(f"element {element.tag!r}: an array of {len(texts)} values, not {SCENARIOS}.")
+        raise state.refuse(f"element {element.tag!r}: an array of {counted(len(texts), 'value')}, not {SCENARIOS}.")
     losses = [number_of(text) for text in texts]
     if None in losses:
         place = losses.index(None)

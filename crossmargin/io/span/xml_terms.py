@@ -179,6 +179,7 @@ def _commodity(
         code=code,
         currency=text_of(element, "currency") or "USD",
         scan_tiers=scan_tiers,
+        inter_tiers=_tiers(element, "interTiers", gaps),
         tiers=tiers,
         series_spreads=series,
         tier_spreads=tiered,
@@ -311,17 +312,25 @@ def _adjustments(known: Definitions, element: Element, gaps: list[str]) -> tuple
     return found
 
 
-def _legs(element: Element, tag: str) -> list[Leg]:
+def _legs(element: Element, tag: str, known: Definitions | None = None) -> list[Leg]:
     return [
         Leg(
             needed(text_of(leg, "cc") or None),
             number_of(text_of(leg, "i")) or 1.0,
             _side(leg),
+            tier=None if known is None else _leg_tier(known, leg),
             required=text_of(leg, "isRequired") not in {"0", "false"},
         )
         for leg in element.findall(tag)
         if text_of(leg, "isTarget") not in _TRUE
     ]
+
+
+def _leg_tier(known: Definitions, leg: Element) -> int | None:
+    """Return the tier that a leg names, where its commodity has several."""
+    commodity = known.elements.get(text_of(leg, "cc"))
+    tiered = commodity is not None and _tiers(commodity, "interTiers", [])
+    return _whole(text_of(leg, "tn")) if tiered else None
 
 
 def _credit_rate(known: Definitions, element: Element) -> float | None:
@@ -343,7 +352,7 @@ def _price_risk_rates(known: Definitions) -> list[float]:
 
 
 def _inter_spread(known: Definitions, element: Element) -> InterSpread:
-    legs = [*_legs(element, "tLeg"), *_legs(element, "pLeg")]
+    legs = [*_legs(element, "tLeg", known), *_legs(element, "pLeg")]
     rate = _credit_rate(known, element)
     method: CreditMethod = needed(_CREDITS.get(text_of(element, "chargeMeth")))
     amount = needed(rate) * (known.per_cent if method == "price_risk" else 1.0)

@@ -232,6 +232,16 @@ def test_short_option_rates_of_scanning_tiers():
     assert commodity.short_option_rate == 0.0
 
 
+def test_spreads_on_tiers_of_their_own():
+    tier = "<tier><tn>{0}</tn><sPe>20260{0}</sPe><ePe>20260{0}</ePe></tier>"
+    tiers = f"<interTiers>{tier.format(3)}{tier.format(6)}</interTiers>"
+    text = XML.replace("<somTiers>", tiers + "<somTiers>", 1).replace("<cc>SP</cc><tn>1</tn>", "<cc>SP</cc><tn>6</tn>")
+    file = read_span(io.BytesIO(text.encode()))
+    assert file.commodities["SP"].inter_tiers == (Tier(3, MARCH, MARCH), Tier(6, JUNE, JUNE))
+    assert not file.commodities["SP"].scan_tiers
+    assert [(leg.on, leg.tier) for leg in file.inter_spreads[0].legs] == [("SP", 6), ("ND", None)]
+
+
 def test_further_definitions_of_xml():
     tiers = "".join(
         f"<{name}><tier><tn>1</tn><sPe>{MARCH}</sPe><ePe>{JUNE}</ePe></tier></{name}>"
