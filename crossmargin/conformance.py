@@ -18,7 +18,7 @@ from typing import Any
 
 from attrs import asdict, evolve, field, frozen
 
-from crossmargin.errors import Problems
+from crossmargin.errors import InputError, Problem, Problems, counted
 from crossmargin.worked import FAMILIES, Family
 from crossmargin.worked import simm as calibrated
 
@@ -132,14 +132,14 @@ def run(
     builtin
         Whether `FAMILIES` answers the other families. False to test another engine on its own.
     calibrations
-        Folder of the SIMM calibrations, which the library does not hold; `../data/simm` beside each case file unless
-        given.
+        Folder of the SIMM calibrations, which the library does not hold; unless given, the nearest `data/simm` beside
+        the folder of each case file or beside one that it lies in. Where there is none, the cases of SIMM fail.
 
     Raises
     ------
     InputError
-        Listing every file that cannot be read, every malformed line and every folder of calibrations that is needed and
-        not there, before any case is run.
+        Listing every file that cannot be read and every malformed line, before any case is run; or `calibrations` is no
+        folder.
 
     Examples
     --------
@@ -153,7 +153,7 @@ def run(
     Tally(passed=1, failed=0, not_implemented=0)
     """
     cases = read_cases(paths)
-    own = _builtin_families(cases, set(families), calibrations) if builtin else {}
+    own = _builtin_families(cases, calibrations) if builtin else {}
     tallies: dict[str, Tally] = {}
     failures: list[Failure] = []
     for case in cases:
@@ -167,21 +167,19 @@ def run(
     return Outcome(MappingProxyType(dict(sorted(tallies.items()))), tuple(failures))
 
 
-def _builtin_families(
-    cases: Iterable[Case], replaced: set[str], calibrations: str | Path | None
-) -> dict[Path, Mapping[str, Family]]:
+def _builtin_families(cases: Iterable[Case], calibrations: str | Path | None) -> dict[Path, Mapping[str, Family]]:
     """Return the library's functions for the cases of each folder; those of SIMM read the calibrations they need."""
-    problems = Problems()
-    needing = {case.folder for case in cases if case.family in calibrated.NAMES - replaced}
-    found: dict[Path, Mapping[str, Family]] = {}
-    for folder in {case.folder: None for case in cases}:
-        source = folder / ".." / "data" / "simm" if calibrations is None else Path(calibrations)
-        found[folder] = {**FAMILIES, **calibrated.families(source)}
-        if folder in needing and not source.is_dir():
-            fix = "Name the folder: --calibrations DIR, or calibrations=. The library holds no SIMM parameter."
-            problems.add("no folder of SIMM calibrations.", where=str(source), fix=fix)
-    problems.raise_if_any("The cases cannot be answered")
-    return found
+    if calibrations is not None and not Path(calibrations).is_dir():
+        fix = "Name the folder of the SIMM calibrations: --calibrations DIR, or calibrations=."
+        raise InputError([Problem("is no folder.", str(calibrations), fix)])
+    folders = {case.folder: None for case in cases}
+    return {folder: {**FAMILIES, **calibrated.families(calibrations or _beside(folder))} for folder in folders}
+
+
+def _beside(folder: Path) -> Path:
+    """Return the nearest `data/simm` beside a folder or one that it lies in; `../data/simm` where there is none."""
+    above = [each / "data" / "simm" for each in folder.resolve().parents]
+    return next((each for each in above if each.is_dir()), folder / ".." / "data" / "simm")
 
 
 def check(case: Case, answer: Family) -> tuple[Failure, ...]:
@@ -258,7 +256,7 @@ def _list_differences(
     if not isinstance(got, (list, tuple)):
         yield _Difference(path, expected, got, f"expected a list, got {got!r}")
     elif len(got) != len(expected):
-        yield _Difference(path, expected, got, f"expected {len(expected)} elements, got {len(got)}")
+        yield _Difference(path, expected, got, f"expected {counted(len(expected), 'element')}, got {len(got)}")
     else:
         for index, value in enumerate(expected):
             yield from _differences(value, got[index], tolerance, (*path, index))

@@ -20,7 +20,7 @@ def add(commands: Any) -> None:
     rules.add_argument("id", nargs="?", metavar="ID", help="the rule to show")
     conformance = command(commands, "conformance", _conformance, about="run worked cases against the library")
     conformance.add_argument("files", nargs="+", metavar="FILE", help="worked cases, one JSON object a line")
-    about = "SIMM calibrations, not part of the package (../data/simm beside each case file); "
+    about = "SIMM calibrations, not part of the package (the nearest data/simm above the case file unless given); "
     about += "commercial use of SIMM needs a licence from ISDA"
     conformance.add_argument("--calibrations", metavar="DIR", help=about)
     about = "compile or load every numerical kernel, before the first request of a service"

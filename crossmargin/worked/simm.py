@@ -9,8 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from os import PathLike
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias
+
+from crossmargin.errors import InputError, Problem
 
 if TYPE_CHECKING:
     from crossmargin.simm import AddOns, Calibration, SimmMargin
@@ -61,6 +64,9 @@ def families(folder: str | PathLike[str]) -> Mapping[str, Callable[[Case], Answe
     def load(version: str) -> Calibration:
         from crossmargin.simm import find_calibration
 
+        if not Path(folder).is_dir():
+            fix = "Name the folder: --calibrations DIR, or calibrations=. The library holds no SIMM parameter."
+            raise InputError([Problem("no folder of SIMM calibrations.", str(folder), fix)])
         return find_calibration(version, folder)
 
     return MappingProxyType({name: partial(answer, load) for name, answer in _ANSWERS.items()})

@@ -177,13 +177,29 @@ def test_calibrations_are_found_beside_the_case_file_or_where_the_caller_says(tm
     (data / "simm_mine.json").write_text(json.dumps(JSON))
     assert run(cases / "own.jsonl").ok
     data.rename(tmp_path / "elsewhere")
-    with pytest.raises(InputError, match=r"no folder of SIMM calibrations\..*--calibrations DIR"):
-        run(cases / "own.jsonl")
+    (failure,) = run(cases / "own.jsonl").failures
+    assert "no folder of SIMM calibrations" in failure.message
+    assert "--calibrations DIR" in failure.message
+    with pytest.raises(InputError, match=r"is no folder\..*--calibrations DIR"):
+        run(cases / "own.jsonl", calibrations=data)
     assert run(cases / "own.jsonl", calibrations=tmp_path / "elsewhere").ok
     (cases / "own.jsonl").write_text(case(calibration="mime"))
     (failure,) = run(cases / "own.jsonl", calibrations=tmp_path / "elsewhere").failures
     assert "no calibration 'mime'" in failure.message
     assert "Did you mean 'mine'?" in failure.message
+
+
+def test_cases_may_lie_deeper_and_others_run_without_calibrations(tmp_path):
+    cases, data = tmp_path / "cases" / "mine" / "new", tmp_path / "data" / "simm"
+    cases.mkdir(parents=True)
+    pair = {"outright_margin_a": 2.0, "outright_margin_b": 1.0, "credit_rate": 0.5}
+    other = {"id": "two", "family": "cross_margin.spread_credit", "inputs": {"spreads": [pair]}, "expected": {}}
+    (cases / "own.jsonl").write_text(case() + "\n" + json.dumps(other | {"tolerance": {"rel": 0, "abs": 0}}))
+    outcome = run(cases / "own.jsonl")
+    assert [failure.id for failure in outcome.failures] == ["one"]
+    data.mkdir(parents=True)
+    (data / "simm_mine.json").write_text(json.dumps(JSON))
+    assert run(cases / "own.jsonl").ok
 
 
 def test_another_engine_needs_no_calibrations(tmp_path):
@@ -207,6 +223,15 @@ def test_add_ons_that_make_no_sense_are_listed_together():
     with pytest.raises(InputError) as caught:
         AddOns({"Rates": 2.0, "Credit": 0.5}, (-1.0, float("nan")), (NotionalAddOn("p", float("inf"), -1.0),))
     assert len(caught.value.problems) == 6
+    with pytest.raises(InputError) as caught:
+        AddOns({"Equity": "1", "Credit": None}, ("5",))
+    assert len(caught.value.problems) == 3
+
+
+@pytest.mark.parametrize("currency", [None, 840, "US", ""])
+def test_what_is_no_currency_is_refused(currency):
+    with pytest.raises(InputError, match="is no currency"):
+        simm([curve(1.0)], MADE_UP, calculation_currency=currency)
 
 
 # ------------------------------------------------------------------------------------------------------ tree
@@ -263,5 +288,5 @@ def test_the_command_line_names_the_folder(tmp_path, capsys):
     (tmp_path / "own.jsonl").write_text(case())
     (tmp_path / "simm_mine.json").write_text(json.dumps(JSON))
     assert main(["conformance", str(tmp_path / "own.jsonl"), "--calibrations", str(tmp_path)]) == 0
-    assert main(["conformance", str(tmp_path / "own.jsonl")]) == 2
-    assert "--calibrations DIR" in capsys.readouterr().err
+    assert main(["conformance", str(tmp_path / "own.jsonl")]) == 1
+    assert "--calibrations DIR" in capsys.readouterr().out
