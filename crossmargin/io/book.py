@@ -7,7 +7,7 @@ file, row, id and field. The format is described in the reference, page "Book fi
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -18,11 +18,12 @@ from typing import Any, TypeAlias, TypeVar
 from attrs import evolve, field, frozen
 
 from crossmargin.accounts import Account, AccountClass, ClearingHouse, Customer, Firm
-from crossmargin.errors import InputError, Problem, Problems, suggestion, with_article
+from crossmargin.errors import InputError, Problem, Problems, counted, suggestion, with_article
 from crossmargin.io import book_fields as fields
 from crossmargin.io.book_crif import CrifFiles
 from crossmargin.io.book_fields import Columns
 from crossmargin.io.book_files import Draft, read_draft
+from crossmargin.io.collector import collector_at_rest
 from crossmargin.io.entries import Entry, Field, read_fields, refuse_unknown
 from crossmargin.io.paths import as_path
 from crossmargin.portfolio import Portfolio, Position
@@ -88,14 +89,19 @@ def load_book(path: str | PathLike[str], *, check: Check | None = None) -> Book:
     >>> len(book.portfolio.positions), book.portfolio == portfolio
     (25, True)
     """
-    file, problems = as_path(path), Problems()
+    with collector_at_rest():
+        return _read_book(as_path(path), check)
+
+
+def _read_book(file: Path, check: Check | None) -> Book:
+    problems = Problems()
     draft = read_draft(file, problems)
     securities = _securities(draft)
     firms = _records(draft, "firms", fields.FIRM, Firm)
     customers = _records(draft, "customers", fields.CUSTOMER, Customer)
     accounts = _records(draft, "accounts", fields.ACCOUNT, Account)
-    crifs = CrifFiles(file.parent)
-    rows = [_row(entry, securities, crifs) for entry in draft["positions"]]
+    sources = _Sources(securities, CrifFiles(file.parent))
+    rows = [_row(entry, sources) for entry in draft["positions"]]
     problems.extend(_duplicates(draft["firms"] + draft["customers"], "id"))
     problems.extend(_duplicates(draft["accounts"], "id"))
     deposits = [_deposit(entry, securities) for entry in draft["collateral"]]
@@ -104,7 +110,7 @@ def load_book(path: str | PathLike[str], *, check: Check | None = None) -> Book:
     _check_references(draft)
     problems.extend(_passed_on(deposits))
     problems.extend(_checked(rows, deposits, check) if check else ())
-    problems.raise_if_any(f"{len(problems)} problem{'' if len(problems) == 1 else 's'} in {file}")
+    problems.raise_if_any(f"{counted(len(problems), 'problem')} in {file}")
     positions = [row.position for row in rows if row.position]
     posted = [deposit.posted for deposit in deposits if deposit.posted]
     return Book(Portfolio(firms, customers, accounts, positions, posted), file, securities.listed)
@@ -141,17 +147,28 @@ def _records(draft: Draft, name: str, known: Sequence[Field], kind: type[_Record
     return found
 
 
-def _row(entry: Entry, securities: _Securities, crifs: CrifFiles) -> _Row:
-    refuse_unknown(entry, fields.POSITION_COLUMNS, misplaced=fields.SECTIONS)
-    arguments, head = read_fields(entry, fields.POSITION), read_fields(entry, fields.PRODUCT)
-    product = None
-    if head is not None:
-        _refuse_foreign(entry, kind := head["product"], fields.POSITIONS)
-        by_risk = kind == SensitivityPortfolio.kind
-        product = crifs.portfolio(entry) if by_risk else _product(entry, kind, securities)
+def _row(entry: Entry, sources: _Sources) -> _Row:
+    product = sources.made.get(entry.terms)
+    if product is None:
+        refuse_unknown(entry, fields.POSITION_COLUMNS, misplaced=fields.SECTIONS)
+    arguments = read_fields(entry, fields.POSITION)
+    product = _product_held(entry, sources) if product is None else product
     if arguments is None or product is None:
         return _Row(entry, product, None)
     return _Row(entry, product, Position(product=product, **arguments))
+
+
+def _product_held(entry: Entry, sources: _Sources) -> Product | None:
+    """Return the product of a position; where nothing is wrong it is that of all entries with the same terms."""
+    before, head = len(entry.problems), read_fields(entry, fields.PRODUCT)
+    if head is None:
+        return None
+    _refuse_foreign(entry, kind := head["product"], fields.POSITIONS)
+    by_risk = kind == SensitivityPortfolio.kind
+    product = sources.crifs.portfolio(entry) if by_risk else _product(entry, kind, sources.securities)
+    if product is not None and entry.terms is not None and len(entry.problems) == before:
+        sources.made[entry.terms] = product
+    return product
 
 
 def _deposit(entry: Entry, securities: _Securities) -> _Deposit:
@@ -215,7 +232,7 @@ def _refuse_foreign(entry: Entry, kind: str, columns: Columns) -> None:
     """Note fields that belong to other kinds of product or asset."""
     own = fields.names(fields.ASSET_FIELDS.get(kind) or fields.PRODUCT_FIELDS[kind])
     for name in entry.values:
-        if name in columns.names and name not in own and name not in columns.head:
+        if name not in own and name not in columns.head and name in columns.names:
             entry.note(
                 name,
                 f"does not belong to {with_article(kind)}.",
@@ -356,6 +373,15 @@ class _Securities:
             return None
 
 
+@frozen
+class _Sources:
+    """What products are made of beside their entries, and those made so far by the terms of these."""
+
+    securities: _Securities
+    crifs: CrifFiles
+    made: dict[object, Product] = field(factory=dict)
+
+
 def _securities(draft: Draft) -> _Securities:
     listed = tuple(_Listed(entry, _security(entry)) for entry in draft["securities"])
     by_name: dict[str, _Listed] = {}
@@ -397,20 +423,13 @@ def _check_references(draft: Draft) -> None:
         for name in sorted(set(_words(entry.values.get("guarantees"))) - set(own)):
             advice = suggestion(name, own) if own else "The firm has none."
             entry.note("guarantees", f"{name!r} is not among the affiliates.", advice)
-    owners = firms | _ids(draft["customers"]) | affiliates
-    for entry in draft["accounts"]:
-        _refer(entry, "owner", owners)
-        _refer(entry, "beneficial_owner", owners)
-        _refer(entry, "firm", firms)
-        _refer(entry, "arrangement", _programmes())
-    for entry in draft["positions"]:
-        _refer(entry, "account", accounts)
-    for entry in draft["collateral"]:
-        _refer(entry, "owner", owners)
-        _refer(entry, "provided_by", owners)
-        _refer(entry, "firm", firms)
-        _refer(entry, "pot", _pots() | firms)
-        _refer(entry, "passed_on", _ids(draft["collateral"]))
+    owners, pots = firms | _ids(draft["customers"]) | affiliates, _pots() | firms
+    _refer(
+        draft["accounts"], {"owner": owners, "beneficial_owner": owners, "firm": firms, "arrangement": _programmes()}
+    )
+    _refer(draft["positions"], {"account": accounts})
+    deposits = {"owner": owners, "provided_by": owners, "firm": firms, "pot": pots}
+    _refer(draft["collateral"], {**deposits, "passed_on": _ids(draft["collateral"])})
 
 
 def _ids(entries: Iterable[Entry]) -> set[str]:
@@ -422,15 +441,20 @@ def _words(value: Any) -> list[str]:
     return [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
 
 
-def _refer(entry: Entry, name: str, known: Iterable[str]) -> None:
-    value, known = entry.values.get(name), tuple(known)
-    if isinstance(value, str) and value not in known:
-        entry.note(name, f"{value!r} is unknown.", suggestion(value, known) if known else "The book has none.")
+def _refer(entries: Iterable[Entry], known: Mapping[str, Collection[str]]) -> None:
+    """Note the fields of entries that name none of what is `known` for them."""
+    advice = cache(lambda name, value: suggestion(value, known[name]) if known[name] else "The book has none.")
+    for entry in entries:
+        for name, choices in known.items():
+            value = entry.values.get(name)
+            if isinstance(value, str) and value not in choices:
+                entry.note(name, f"{value!r} is unknown.", advice(name, value))
 
 
-def _programmes() -> list[str]:
+@cache
+def _programmes() -> frozenset[str]:
     """Ids of the arrangements that come with the package: the names of the files that describe them."""
-    return [each.name.removesuffix(".toml") for each in _descriptions()]
+    return frozenset(each.name.removesuffix(".toml") for each in _descriptions())
 
 
 @cache

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from attrs import evolve, field, frozen
 
-from crossmargin.errors import InputError, Problem
+from crossmargin.errors import InputError, Problem, counted
 from crossmargin.io import book_fields as fields
 from crossmargin.io.crif import Crif, crif_of, read_crif, write_crif
 from crossmargin.io.entries import Entry, read_fields
@@ -69,7 +69,8 @@ def write_portfolio(portfolio: SensitivityPortfolio, path: Path) -> None:
         The portfolio has rows for the schedule: it does not hold them.
     """
     if portfolio.schedule_rows:
-        what = f"has {portfolio.schedule_rows} rows for the schedule, which a portfolio counts and does not keep."
+        rows = counted(portfolio.schedule_rows, "row")
+        what = f"has {rows} for the schedule, which a portfolio counts and does not keep."
         fix = "Write the book yourself, with the CRIF file that it came from."
         raise InputError([Problem(what, portfolio.symbol, fix)])
     write_crif(crif_of(portfolio.sensitivities, portfolio=portfolio.name, add_ons=portfolio.add_ons), path)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
+from functools import cache
 from types import MappingProxyType
 
 from attrs import frozen
@@ -85,9 +86,12 @@ def _currency(entry: Entry, name: str) -> str | None:
 def _contract(*assets: str) -> Reader:
     """Return a reader of a contract code of some assets; the codes are looked up when first needed."""
 
+    @cache
+    def known() -> tuple[str, ...]:
+        return tuple(code for code, spec in contract_specs().items() if spec.asset in assets)
+
     def code(entry: Entry, name: str) -> str | None:
-        known = [code for code, spec in contract_specs().items() if spec.asset in assets]
-        return read.choice(entry, name, known)
+        return read.choice(entry, name, known())
 
     return code
 
@@ -251,7 +255,8 @@ def columns(head: Iterable[Field], kinds: Iterable[str]) -> tuple[str, ...]:
 class Columns:
     """The columns of a section that may stand in a CSV: `head` are those of every row, `needed` never blank.
 
-    `what` is the word for a row, `chosen_by` the column that says which further ones it has.
+    `what` is the word for a row, `chosen_by` the column that says which further ones it has, `own` the columns that say
+    nothing of the product or asset.
     """
 
     what: str
@@ -259,6 +264,7 @@ class Columns:
     names: tuple[str, ...]
     head: tuple[str, ...]
     needed: tuple[str, ...]
+    own: tuple[str, ...]
 
 
 SECURITY_COLUMNS = columns(SECURITY, SECURITY_KINDS)  # here and below: in the order in which a file is written
@@ -266,8 +272,10 @@ POSITION_COLUMNS = columns((*POSITION[:2], *PRODUCT, *POSITION[2:]), ("treasury_
 DEPOSIT_COLUMNS = columns((*DEPOSIT[:5], *ASSET, *DEPOSIT[5:]), ASSET_FIELDS)
 _NEEDED = tuple(each.name for each in (*POSITION, *PRODUCT) if each.required)
 _NEEDED_IN_DEPOSIT = tuple(each.name for each in (*DEPOSIT, *ASSET) if each.required)
-POSITIONS = Columns("position", "product", POSITION_COLUMNS, names((*POSITION, *PRODUCT, *SECURITY)), _NEEDED)
-COLLATERAL = Columns("deposit", "asset", DEPOSIT_COLUMNS, names((*DEPOSIT, *ASSET)), _NEEDED_IN_DEPOSIT)
+POSITIONS = Columns(
+    "position", "product", POSITION_COLUMNS, names((*POSITION, *PRODUCT, *SECURITY)), _NEEDED, names(POSITION)
+)
+COLLATERAL = Columns("deposit", "asset", DEPOSIT_COLUMNS, names((*DEPOSIT, *ASSET)), _NEEDED_IN_DEPOSIT, names(DEPOSIT))
 IN_CSV: Mapping[str, Columns] = MappingProxyType({"positions": POSITIONS, "collateral": COLLATERAL})
 _WRITTEN = {(kind, each.argument): each.name for kind, fields in PRODUCT_FIELDS.items() for each in fields}
 _WRITTEN |= {("corporate_bond", "maturity"): "bond_maturity", ("corporate_bond", "coupon"): "coupon_pct"}

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, Problem, Problems, counted, suggestion
 from crossmargin.io import book_fields as fields
 from crossmargin.io.book_fields import Columns
 from crossmargin.io.entries import Entry, filled
@@ -86,18 +87,26 @@ def _csv_entries(file: Path, columns: Columns, problems: Problems) -> Iterator[E
     if not content.strip("\r\n\t ,"):
         raise InputError([Problem("is empty.", str(file), f"Give a header: {','.join(columns.names)}.")])
     table = table_of(content.encode(), file.name)
-    excused = _check_header(table, columns, problems)
+    excused, width = _check_header(table, columns, problems), len(table.header)
+    names, terms_in = frozenset(columns.names), _terms_in(table.header, columns)
     for line, cells in table.rows:
-        where, width = f"{table.name} row {line}", len(table.header)
-        if any("\n" in cell for cell in cells):
+        where = f"{table.name} row {line}"
+        if "\n" in "".join(cells):
             fix = "Close the quotation mark in the row where it opens."
             problems.add("a field runs over the end of a line.", where=where, fix=fix)
         elif any(cells[width:]):
             fix = "Is there a comma in a number or a name? Leave it out, or put the field in quotation marks."
-            problems.add(f"{len(cells)} fields under {width} columns.", where=where, fix=fix)
+            problems.add(f"{counted(len(cells), 'field')} under {counted(width, 'column')}.", where=where, fix=fix)
         else:
-            known = {n: c for n, c in zip(table.header, cells, strict=False) if n in columns.names}
-            yield Entry(where, filled(known), problems, excused)
+            told = dict(zip(table.header, cells, strict=False)).items()
+            values = {name: cell for name, cell in told if cell and name in names}
+            yield Entry(where, values, problems, excused, terms_in(cells) if len(cells) >= width else None)
+
+
+def _terms_in(header: Sequence[str], columns: Columns) -> Callable[[Sequence[str]], object]:
+    """Return what picks from the cells of a row all that it says but for the fields of its own."""
+    shared = [place for place, name in enumerate(header) if name not in columns.own]
+    return itemgetter(*shared) if shared else lambda _: None
 
 
 def _check_header(table: Table, columns: Columns, problems: Problems) -> frozenset[str]:

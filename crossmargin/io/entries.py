@@ -13,7 +13,7 @@ from enum import StrEnum
 from math import isfinite
 from typing import Any, TypeAlias
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from crossmargin.errors import Problem, Problems, suggestion
 
@@ -27,13 +27,15 @@ _THOUSANDS = re.compile(r"[-+]?\d{1,3}([,' ]\d{3})+(\.\d*)?")
 class Entry:
     """One row of a CSV, or one table of a TOML or JSON list: where it stands and the values that are not blank.
 
-    `excused` names fields whose absence has been noted for the whole file.
+    `excused` names fields whose absence has been noted for the whole file; entries of one file with the same `terms`,
+    other than None, describe the same product.
     """
 
     where: str
     values: Mapping[str, Any]
     problems: Problems = field(repr=False, eq=False)
     excused: frozenset[str] = frozenset()
+    terms: object = field(default=None, repr=False, eq=False)
 
     @property
     def label(self) -> str:
@@ -62,11 +64,7 @@ class Field:
     read: Reader
     into: str = ""
     required: bool = False
-
-    @property
-    def argument(self) -> str:
-        """The argument of the record."""
-        return self.into or self.name
+    argument: str = field(init=False, default=Factory(lambda self: self.into or self.name, takes_self=True))
 
 
 def filled(values: Mapping[str, Any]) -> dict[str, Any]:

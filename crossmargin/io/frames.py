@@ -13,9 +13,10 @@ from datetime import date, datetime, time
 from io import StringIO
 from typing import Any
 
-from crossmargin.errors import InputError, Problem, suggestion
+from crossmargin.errors import InputError, Problem, check_kinds, listed, several, suggestion
 from crossmargin.io.brokers.statement import Item, Statement, statement_of
 from crossmargin.io.brokers.tables import COLUMNS, NEEDED, holding
+from crossmargin.io.collector import collector_at_rest
 from crossmargin.io.extras import extra
 from crossmargin.products import Product
 
@@ -61,8 +62,9 @@ def positions_from_frame(
     """
     table = _table(frame)
     places = _columns(list(table.columns), columns or {})
-    items = list(_items(table.select(list(places.values())).rows(), list(places)))
-    return statement_of(items, name="frame", kind="data frame", as_of=as_of, known=known or {}, account=account)
+    with collector_at_rest():
+        items = _items(table.select(list(places.values())).rows(), list(places))
+        return statement_of(items, name="frame", kind="data frame", as_of=as_of, known=known or {}, account=account)
 
 
 def frame_of(records: Iterable[Mapping[str, Any]], *, backend: str = "pandas") -> Any:
@@ -77,11 +79,12 @@ def frame_of(records: Iterable[Mapping[str, Any]], *, backend: str = "pandas") -
     Raises
     ------
     InputError
-        The backend is unknown; or it or narwhals is not installed.
+        `records` are none, the backend is unknown; or it or narwhals is not installed.
     """
+    check_kinds(backend=(backend, str, f"Give one of {listed(BACKENDS)}."))
     if backend not in BACKENDS:
         raise InputError([Problem(f"{backend!r} is unknown.", "backend", suggestion(backend, BACKENDS))])
-    rows = list(records)
+    rows = several("records", records, Mapping, "Give what report.to_records() returns.")
     names = dict.fromkeys(name for row in rows for name in row)
     filled = {name: _alike([row.get(name) for row in rows]) for name in names}
     narwhals = extra("narwhals", "frames")

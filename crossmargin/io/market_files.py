@@ -22,7 +22,7 @@ import numpy as np
 from attrs import evolve, field, frozen
 
 from crossmargin.columns import FloatArray
-from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, Problem, Problems, check_kinds, suggestion
 from crossmargin.io.paths import as_path
 from crossmargin.io.price_files import PRICE_FILES, PriceFiles, read_price_files
 from crossmargin.io.swap_files import SWAP_FILES, read_swap_files
@@ -277,6 +277,7 @@ def packaged_market(history: History | None = None) -> Market:
     """
     data = _base_curve()
     past = packaged_history() if history is None else history
+    check_kinds(history=(past, History, "Give a History, such as read_treasury_csv returns."))
     curve = packaged_base_curve()
     rates = {name: _hundredth(entry["value"]) for name, entry in data["money_market"].items()}
     fund = Underlying("TLT", 0.135, 85.5, dividend_yield=0.045, security=ETF("TLT", "narrow"))

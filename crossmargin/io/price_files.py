@@ -20,7 +20,7 @@ import numpy as np
 from attrs import evolve, field, frozen
 
 from crossmargin.columns import FloatArray
-from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, Problem, Problems, counted, suggestion
 from crossmargin.io import entries as read
 from crossmargin.io.entries import Entry, Field, filled, read_fields, refuse_unknown
 from crossmargin.io.paths import as_path, check_source
@@ -370,7 +370,7 @@ def _long_table(source: Source, column: str) -> tuple[str, _Series]:
     table, problems = read_table(source), Problems()
     _check_header(table, ("date", "ticker", column))
     place = table.header.index("ticker")
-    grouped: dict[str, list[tuple[int, list[str]]]] = {}
+    grouped: dict[str, list[tuple[int, tuple[str, ...]]]] = {}
     for line, cells in table.rows:
         if not _is_whole(table, (line, cells), problems):
             continue
@@ -396,7 +396,7 @@ def _wide_table(source: Source, columns: Mapping[str, str]) -> tuple[str, _Serie
 
 
 def _figures(
-    table: Table, columns: Sequence[tuple[str, int, Sequence[tuple[int, list[str]]]]], problems: Problems
+    table: Table, columns: Sequence[tuple[str, int, Sequence[tuple[int, tuple[str, ...]]]]], problems: Problems
 ) -> _Series:
     """Return ticker -> date -> figure of some columns, each with its own rows; what is not quoted is left out."""
     found: _Series = {}
@@ -455,11 +455,11 @@ def _check_header(table: Table, wanted: Sequence[str]) -> None:
     problems.raise_if_any()
 
 
-def _is_whole(table: Table, row: tuple[int, list[str]], problems: Problems) -> bool:
+def _is_whole(table: Table, row: tuple[int, tuple[str, ...]], problems: Problems) -> bool:
     """Whether a row has a field for each column; note one that has not."""
     line, cells = row
     if len(cells) == len(table.header):
         return True
     fix = f"Give {len(table.header)}, as in the header."
-    problems.add(f"{len(cells)} fields.", where=f"{table.name} row {line}", fix=fix)
+    problems.add(f"{counted(len(cells), 'field')}.", where=f"{table.name} row {line}", fix=fix)
     return False

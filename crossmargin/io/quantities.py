@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from crossmargin.posted import MOST_QUANTITY
 
-CONTRACTS = (
-    *("treasury_future", "short_rate_future", "index_future", "security_future"),
-    *("future_option", "index_future_option", "listed_option"),
+CONTRACTS = frozenset(
+    {
+        *("treasury_future", "short_rate_future", "index_future", "security_future"),
+        *("future_option", "index_future_option", "listed_option"),
+    }
 )
 
 

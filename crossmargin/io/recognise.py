@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 from attrs import field, frozen
 
 from crossmargin.columns import as_date
-from crossmargin.errors import InputError, Problem, suggestion
+from crossmargin.errors import InputError, Problem, counted, suggestion
 from crossmargin.io.book import Book, load_book
 from crossmargin.io.brokers import Guess, Row, Statement, read_statement
 from crossmargin.io.brokers.statement import listed
@@ -73,7 +73,7 @@ class FileRead:
     def raise_if_incomplete(self) -> None:
         """Raise `InputError` with every row that was not understood, or return when there is none."""
         if rows := self.not_understood:
-            title = f"{len(rows)} of {self.understood + len(rows)} rows of {self.name} not understood"
+            title = f"{len(rows):,} of {counted(self.understood + len(rows), 'row')} of {self.name} not understood"
             raise InputError([Problem(f"{row.reason} [{row.text}]", row.place) for row in rows], title)
 
     def report(self) -> str:
@@ -237,7 +237,7 @@ def _span(file: Path, terms: _Terms) -> FileRead:
     unknown = "Records of a type that is unknown here."
     passed = [Row(f"{file.name} records {code}", f"{n:,} of them", "", unknown) for code, n in found.skipped.items()]
     unused = [Row(file.name, note, "", "Could not be used.") for note in found.notes]
-    held = f"{len(found.contracts.month):,} contracts of {len(found.commodities):,} combined commodities"
+    held = f"{counted(len(found.contracts.month), 'contract')} of {len(found.commodities):,} combined commodities"
     form = f"SPAN parameters of {found.clearing_organization}, format {found.file_format}, {held}"
     counts = {"records": sum(found.counts.values())}
     return FileRead(file.name, "span", form, found.business_date, found, counts, [*passed, *unused])

@@ -58,9 +58,10 @@ def portfolio_of(
         )
     placed = [_placed(position, account_class) for position in held]
     _refuse_mixed(placed, found.name)
+    distinct = dict.fromkeys((each.account, name, chosen) for each, name, chosen in placed)
     accounts = {
-        each.account: Account(each.account, owner or (firm if chosen.origin == "house" else name), firm, chosen)
-        for each, name, chosen in placed
+        id: Account(id, owner or (firm if chosen.origin == "house" else name), firm, chosen)
+        for id, name, chosen in distinct
     }
     customers = [Customer(id) for id in dict.fromkeys(each.owner for each in accounts.values()) if id != firm]
     assumed += (f"{firm} carries every account; it is registered as BD and FCM.",)

@@ -13,10 +13,11 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from attrs import evolve
 
 from crossmargin.curves import zero_rates
-from crossmargin.errors import InputError, NumericalError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, NumericalError, Problem, Problems, counted, suggestion
 from crossmargin.io import entries as read
 from crossmargin.io.entries import Entry, Field, filled, read_fields
 from crossmargin.io.paths import as_path
@@ -35,6 +36,7 @@ SIMM_CALIBRATION = "simm.json"
 
 _MONTHS = {"M": 1, "Y": 12}
 _HALF_YEAR, _YEAR = 6, 12  # months
+_FAR = 20.0  # times: no swap rate was ever so far below the Treasury yield beside it, and a decimal is 100 times below
 
 
 def _needed(name: str, how: read.Reader, into: str = "") -> Field:
@@ -114,7 +116,7 @@ def read_swap_rates(source: Source, market: Market) -> dict[str, ZeroCurve]:
     Raises
     ------
     InputError
-        Listing bad fields with row, rates that stand twice, curves that cannot be built.
+        Listing bad fields with row, rates that stand twice or are decimals and no percent, curves that cannot be built.
 
     Examples
     --------
@@ -200,7 +202,7 @@ def _rows(source: Source, fields: Sequence[Field], key: tuple[str, str]) -> Iter
         where = f"{table.name} row {line}"
         if len(cells) != len(table.header):
             fix = f"Give {len(table.header)}, as in the header."
-            problems.add(f"{len(cells)} fields.", where=where, fix=fix)
+            problems.add(f"{counted(len(cells), 'field')}.", where=where, fix=fix)
             continue
         row = read_fields(Entry(where, filled(dict(zip(table.header, cells, strict=True))), problems), fields)
         if row is None:
@@ -220,6 +222,16 @@ def _months(tenor: str) -> int:
     return int(count) * _MONTHS[unit]
 
 
+def _check_unit(index: str, rates: Mapping[str, float], market: Market) -> None:
+    """Refuse rates all of which are far below the par yields of the day: they are decimals where percent is asked."""
+    curve = market.curve
+    years = [_months(tenor) / _YEAR for tenor in rates]
+    yields = np.interp(years, curve.tenors, curve.par)
+    if all(_FAR * abs(rate) < par for rate, par in zip(rates.values(), yields, strict=True)):
+        what = f"every rate is less than a twentieth of the par yield beside it, {max(yields):.2%}."
+        raise InputError([Problem(what, f"swap rates of {index}", "Write percent: 3.61, not 0.0361.")])
+
+
 def _built(index: str, rates: Mapping[str, float], market: Market, discount: Curve | None) -> Curve:
     """Return the curve on which swaps of these rates are worth nothing."""
     problems, swaps = Problems(), list[Swap]()
@@ -227,6 +239,7 @@ def _built(index: str, rates: Mapping[str, float], market: Market, discount: Cur
         with problems.collecting():
             swaps.append(_quoted(index, tenor, rate, market.as_of))
     problems.raise_if_any()
+    _check_unit(index, rates, market)
     swaps.sort(key=lambda swap: swap.maturity)
     try:
         return bootstrap(swaps, market.as_of, discount=discount)

@@ -220,7 +220,8 @@ def _option_of(asked: _Asked, match: re.Match[str], how: str) -> Resolved:
         right, strike = parts["right"][0], float(parts["strike"].replace(",", ""))
         option = ListedOption(root.replace("/", "."), "call" if right == "C" else "put", strike, expiry, **terms)
     index = INDEX_ROOTS.get(root, (option.underlying, {}))[0]
-    return Resolved(evolve(option, underlying=index, multiplier=size), how, guessed)
+    usual = index == option.underlying and size == option.multiplier
+    return Resolved(option if usual else evolve(option, underlying=index, multiplier=size), how, guessed)
 
 
 def _terms_of(root: str, asked: _Asked) -> tuple[Mapping[str, Any], tuple[str, ...]]:

@@ -21,11 +21,11 @@ import numpy as np
 from attrs import frozen
 
 from crossmargin.columns import FloatArray
-from crossmargin.errors import InputError, Problem
+from crossmargin.errors import InputError, Problem, counted
 from crossmargin.io.paths import check_source
 
 Source = str | PathLike[str] | IO[str] | IO[bytes]
-Row = tuple[int, list[str]]
+Row = tuple[int, tuple[str, ...]]
 
 MISSING = frozenset({"", ".", "N/A", "NA", "ND", "nan", "NaN"})
 
@@ -62,7 +62,7 @@ def table_of(data: bytes, name: str) -> Table:
     try:
         plain = gzip.decompress(data) if data.startswith(_GZIP) else data
         reader = csv.reader(StringIO(plain.decode("utf-8-sig"), newline=""), strict=True)
-        lines = [(reader.line_num, [text.strip() for text in row]) for row in reader]
+        lines = [(reader.line_num, tuple(map(str.strip, row))) for row in reader]
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
         fix = "Save it as CSV in UTF-8, plain or gzip."
         where = f"{name} row {reader.line_num}" if reader.line_num else name
@@ -70,7 +70,7 @@ def table_of(data: bytes, name: str) -> Table:
     filled = [(number, row) for number, row in lines if any(row)]
     if not filled:
         raise InputError([Problem("is empty.", name, "Give a header and one row for each date.")])
-    return Table(name, tuple(filled[0][1]), tuple(filled[1:]))
+    return Table(name, filled[0][1], tuple(filled[1:]))
 
 
 def header_of(path: Path) -> tuple[str, ...]:
@@ -101,7 +101,7 @@ def dated_rows(table: Table, names: Sequence[str], problems: list[Problem]) -> t
         where = f"{table.name} row {line}"
         if len(row) != len(table.header):
             fix = f"Give {len(table.header)}, as in the header."
-            problems.append(Problem(f"{len(row)} fields.", where, fix))
+            problems.append(Problem(f"{counted(len(row), 'field')}.", where, fix))
             continue
         day = _date_of(row[column])
         if day is None:

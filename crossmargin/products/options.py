@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime
+from functools import lru_cache
 from typing import Any, ClassVar, Literal, TypeAlias
 
 from attrs import field, frozen
@@ -218,10 +219,15 @@ def option_from_osi(symbol: str, **terms: Any) -> ListedOption:
     root, day, letter, thousandths = match.groups()
     right, strike = {"C": "call", "P": "put"}[letter], int(thousandths) / _OSI_STRIKE
     try:
-        expiry = datetime.strptime(day, "%y%m%d").date()  # noqa: DTZ007 - a day, not a moment
+        expiry = _day(day)
     except ValueError as error:
         raise InputError([Problem(f"{symbol!r} has no day of the calendar.", "option symbol", fix)]) from error
     return ListedOption(root, right, strike, expiry, **terms)  # type: ignore[arg-type] # one of RIGHTS by the mapping
+
+
+@lru_cache(maxsize=1024)  # a chain has few
+def _day(text: str) -> date:
+    return datetime.strptime(text, "%y%m%d").date()  # noqa: DTZ007 - a day, not a moment
 
 
 def _terms(option: FutureOption | ListedOption) -> str:

@@ -33,6 +33,7 @@ from crossmargin.io.brokers.statement import (
     Statement,
     statement_of,
 )
+from crossmargin.io.collector import collector_at_rest
 from crossmargin.io.crif_files import contents
 from crossmargin.io.own_reports import refuse_own_report
 from crossmargin.products import Product
@@ -83,15 +84,16 @@ def read_statement(
     if isinstance(source, str | PathLike):
         refuse_own_report(Path(source))
     name, text = _text(source)
-    kind, own, items = _items(text, name)
-    titled = next(
-        (title[1] for item in items if isinstance(item, Aside) and (title := _ACCOUNT.search(item.text))), name
-    )
-    items = _under(account, items, name)
-    day, guess = as_of or own, ""
-    if as_of and own and as_of != own:
-        guess = f"The file is of {own}; its positions are taken as of {as_of}."
-    found = statement_of(items, name=name, kind=kind, as_of=day, known=known or {}, account=account or titled)
+    with collector_at_rest():
+        kind, own, items = _items(text, name)
+        titled = next(
+            (title[1] for item in items if isinstance(item, Aside) and (title := _ACCOUNT.search(item.text))), name
+        )
+        items = _under(account, items, name)
+        day, guess = as_of or own, ""
+        if as_of and own and as_of != own:
+            guess = f"The file is of {own}; its positions are taken as of {as_of}."
+        found = statement_of(items, name=name, kind=kind, as_of=day, known=known or {}, account=account or titled)
     return evolve(found, guesses=(Guess(name, guess), *found.guesses)) if guess else found
 
 

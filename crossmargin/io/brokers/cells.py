@@ -12,6 +12,7 @@ from math import isfinite
 from crossmargin.io.symbol_words import calendar_day
 
 BLANKS = frozenset({"", "--", "-", "N/A", "NA", "NULL", "NONE"})
+_ORDINARY = re.compile(r"-?\d+(?:\.\d+)?")
 _PLAIN = re.compile(r"(?:\d+(?:\.\d*)?|\.\d+)(?:E[-+]?\d+)?")
 _GROUPED = re.compile(r"\d{1,3}(?:,\d{3})+(?:\.\d*)?")
 _FOREIGN = re.compile(r"[€£¥₹]|\b(?:EUR|GBP|CHF|JPY|CAD|AUD|INR|HKD)\b|[A-Z]\$")
@@ -46,6 +47,8 @@ def amount(text: str) -> float:
         ...
     ValueError: '1.234,50' has its separators in another notation. Write 1234.50 or 1,234.50.
     """
+    if _ORDINARY.fullmatch(text) and isfinite(ordinary := float(text)):
+        return ordinary  # most cells by far
     bare = text.strip().upper().removeprefix("USD").strip()
     bracketed = bare.startswith("(") and bare.endswith(")")
     bare = bare[1:-1] if bracketed else bare

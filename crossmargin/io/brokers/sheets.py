@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from functools import cached_property
+from functools import cache, cached_property
 from io import StringIO
 from typing import TypeAlias
 
@@ -20,21 +21,19 @@ from crossmargin.io.brokers.statement import Aside, Item
 
 _DELIMITERS = (",", ";", "\t")
 _ALMOST = 0.6  # of the columns needed: a header with as many is one with a mistake in it
+_PASSED_OVER = re.compile(r"[^\w#$%/]|_")  # in the name of a column
+_NO_NAMES = frozenset({""})
 
 
 @frozen
 class SheetRow:
-    """A row of a table: its cells by field, its place, the `sections` opened above it, the last one last."""
+    """A row of a table: its place, how it reads, its cells by field, the `sections` above it, the last one last."""
 
     place: str
-    cells: tuple[str, ...]
+    text: str
+    cells: Sequence[str]
     values: Mapping[str, str]
     sections: tuple[str, ...] = ()
-
-    @property
-    def text(self) -> str:
-        """The row as it reads."""
-        return ", ".join(cell for cell in self.cells if cell)
 
     def get(self, name: str) -> str:
         """Return the cell of a field, "" where the table has none."""
@@ -42,6 +41,7 @@ class SheetRow:
 
 
 ReadRow: TypeAlias = Callable[[SheetRow], Item]
+_SheetOf: TypeAlias = Callable[[Sequence[str]], "Sheet | None"]
 
 
 @frozen
@@ -73,6 +73,11 @@ class Sheet:
     def _names(self) -> tuple[frozenset[str], ...]:
         return tuple(frozenset(map(_plain, self.columns[field])) for field in self.needed)
 
+    @cached_property
+    def telling(self) -> frozenset[str]:
+        """The names, as `_plain` writes them, by which a header is told."""
+        return self.foreign.union(*self._names)
+
     def heads(self, names: frozenset[str]) -> bool:
         """Whether the cells of a row, as `_plain` writes them, are the header of this table."""
         return all(map(names.intersection, self._names)) and self.foreign.isdisjoint(names)
@@ -91,20 +96,21 @@ def items_of(text: str, name: str, sheets: Sequence[Sheet]) -> tuple[str, list[I
             lines = _lines(text, name, delimiter)
         except InputError:
             continue  # quotation marks make no sense with this one; the last line below says so of commas
-        if first := next((sheet for _, row in lines if (sheet := _sheet_of(row, sheets))), None):
-            return first.name, list(_items(lines, name, sheets))
+        sheet_of = _telling(sheets)
+        if first := next((sheet for _, row in lines if (sheet := sheet_of(row))), None):
+            return first.name, list(_items(lines, name, sheet_of))
     raise _no_header(_lines(text, name, ","), name, sheets)
 
 
-def _items(lines: Iterable[tuple[int, list[str]]], name: str, sheets: Sequence[Sheet]) -> Iterator[Item]:
+def _items(lines: Iterable[tuple[int, tuple[str, ...]]], name: str, sheet_of: _SheetOf) -> Iterator[Item]:
     sheet: Sheet | None = None
     places: dict[str, int] = {}
     sections: tuple[str, ...] = ()
     for line, cells in lines:
-        place, text = f"{name} row {line}", ", ".join(cell for cell in cells if cell)
+        place, text = f"{name} row {line}", ", ".join(filter(None, cells))
         if not text:
             continue
-        if headed := _sheet_of(cells, sheets):
+        if headed := sheet_of(cells):
             sheet, places, sections = headed, headed.places(cells), ()
             yield Aside(place, text, f"The header of a table ({sheet.name}).")
         elif sheet is None:
@@ -114,24 +120,34 @@ def _items(lines: Iterable[tuple[int, list[str]]], name: str, sheets: Sequence[S
             yield Aside(place, text, "Opens a section.")
         else:
             values = {field: cells[at] for field, at in places.items() if at < len(cells)}
-            yield sheet.read(SheetRow(place, tuple(cells), values, sections))
+            yield sheet.read(SheetRow(place, text, cells, values, sections))
 
 
-def _lines(text: str, name: str, delimiter: str) -> list[tuple[int, list[str]]]:
+def _lines(text: str, name: str, delimiter: str) -> list[tuple[int, tuple[str, ...]]]:
     reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        return [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+        return [(reader.line_num, tuple(map(str.strip, row))) for row in reader]
     except csv.Error as error:
         fix = "Export it again, or mend the quotation marks."
         raise InputError([Problem(f"is no readable CSV: {error}.", f"{name} row {reader.line_num}", fix)]) from error
 
 
-def _sheet_of(row: Sequence[str], sheets: Iterable[Sheet]) -> Sheet | None:
-    names = frozenset(map(_plain, row))
-    return next((sheet for sheet in sheets if sheet.heads(names)), None)
+def _telling(sheets: Sequence[Sheet]) -> _SheetOf:
+    """Return what tells of a row the table that it heads, if any. Each distinct cell is looked at once."""
+    telling = frozenset[str]().union(*(sheet.telling for sheet in sheets))
+
+    @cache
+    def name_of(cell: str) -> str:
+        return name if (name := _plain(cell)) in telling else ""
+
+    def sheet_of(row: Sequence[str]) -> Sheet | None:
+        names = frozenset(map(name_of, row))
+        return None if names <= _NO_NAMES else next((sheet for sheet in sheets if sheet.heads(names)), None)
+
+    return sheet_of
 
 
-def _no_header(lines: Iterable[tuple[int, list[str]]], name: str, sheets: Sequence[Sheet]) -> InputError:
+def _no_header(lines: Iterable[tuple[int, tuple[str, ...]]], name: str, sheets: Sequence[Sheet]) -> InputError:
     """Return the error for a file without a known header, with the nearest one and what it lacks."""
     share, line, sheet, row = max(
         (
@@ -159,4 +175,4 @@ def _no_header(lines: Iterable[tuple[int, list[str]]], name: str, sheets: Sequen
 
 
 def _plain(name: str) -> str:
-    return "".join(letter for letter in name.casefold() if letter.isalnum() or letter in "#$%/")
+    return _PASSED_OVER.sub("", name.casefold())

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import date
+from operator import attrgetter
 from types import MappingProxyType
 from typing import TypeAlias
 
 from attrs import Factory, define, evolve, field, frozen
 
 from crossmargin.columns import as_date
-from crossmargin.errors import InputError, Problem
+from crossmargin.errors import InputError, Problem, counted
 from crossmargin.io.brokers.cells import amount, is_blank
 from crossmargin.io.quantities import fault
 from crossmargin.io.symbols import Resolved, resolve
@@ -194,14 +195,14 @@ class Statement:
     def raise_if_incomplete(self) -> None:
         """Raise `InputError` with every row that was not understood, or return when there is none."""
         if rows := self.not_understood:
-            title = f"{len(rows)} of {len(self.rows)} rows of {self.name} not understood"
+            title = f"{len(rows):,} of {counted(len(self.rows), 'row')} of {self.name} not understood"
             raise InputError([Problem(f"{row.reason} [{row.text}]", row.place) for row in rows], title)
 
     def report(self) -> str:
         """Return in words what was read, what was not and why, and what was guessed."""
         uses = Counter(row.use or "not understood" for row in self.rows)
         counts = ", ".join(f"{use} {uses[use]}" for use in ("position", "cash", "set aside", "not understood"))
-        head = f"{self.name} ({self.format}, {self.as_of or 'no date'}): {len(self.rows)} rows: {counts}"
+        head = f"{self.name} ({self.format}, {self.as_of or 'no date'}): {counted(len(self.rows), 'row')}: {counts}"
         parts = (("Not understood", self.not_understood), ("Guessed", self.guesses))
         return "\n".join([head, *(line for title, items in parts if items for line in (f"{title}:", *listed(items)))])
 
@@ -221,6 +222,15 @@ def _places(found: list[str]) -> str:
     return f"{found[0]}: " if len(found) == 1 else f"{found[0]} and {len(found) - 1:,} more: "
 
 
+@frozen
+class _Named:
+    """The product that a row names, its readable symbol, and what had to be guessed of it."""
+
+    product: Product
+    symbol: str
+    guessed: tuple[str, ...]
+
+
 @define
 class _Draft:
     known: Mapping[str, Product]
@@ -232,8 +242,8 @@ class _Draft:
     rows: list[Row] = Factory(list)
     guesses: list[Guess] = Factory(list)
     seen: dict[tuple[object, ...], str] = Factory(dict)
-    ids: Counter[str] = Factory(Counter)
-    resolved: dict[tuple[str, str, str], Resolved] = Factory(dict)
+    ids: dict[str, int] = Factory(dict)
+    named: dict[object, _Named | str] = Factory(dict)  # or why the row names no product
 
     def row(self, item: Item, use: str, reason: str = "") -> None:
         self.rows.append(Row(item.place, shortened(item.text), use, reason))
@@ -280,7 +290,7 @@ def _bank(draft: _Draft, item: Money) -> None:
 
 def _hold(draft: _Draft, item: Holding) -> None:
     """Add the position of a row, or note why there is none."""
-    content = tuple(getattr(item, name) for name in _CONTENT)
+    content = _content(item)
     if content in draft.seen:
         draft.row(item, "", f"Repeats {draft.seen[content]} to the letter; it is counted once. Remove one of the two.")
         return
@@ -291,26 +301,24 @@ def _hold(draft: _Draft, item: Holding) -> None:
             draft.row(item, "set aside", "The quantity is 0.")
             return
         _check_row(item, quantity)
-        resolved = _resolved(draft, item)
-        product = _sized(item, resolved.product)
-        if wrong := fault(product.kind, quantity):
+        named = _named(draft, item)
+        if wrong := fault(named.product.kind, quantity):
             draft.row(item, "", f"The quantity is {item.quantity}: {wrong}.")
             return
         price = None if is_blank(item.price) else amount(item.price)
-        doubt = _value_doubt(item, product, quantity)
+        doubt = "" if price is None else _value_doubt(item, named.product, quantity, price)
     except ValueError as error:
         draft.row(item, "", str(error))
-    except InputError as error:
-        draft.row(item, "", " ".join(f"{each.where}: {each.what} {each.fix}".strip() for each in error.problems))
     else:
-        _add(draft, item, product, quantity)
+        _add(draft, item, named, quantity)
         if price is not None:
-            draft.quotes.append(Quote(product.symbol, price, item.place))
-        draft.guess(item, *resolved.guessed, doubt)
+            draft.quotes.append(Quote(named.symbol, price, item.place))
+        draft.guess(item, *named.guessed, doubt)
         draft.row(item, "position")
 
 
-_CONTENT = ("text", "symbol", "quantity", "description", "price", "value", "account")
+_content = attrgetter("text", "symbol", "quantity", "description", "price", "value", "account")
+_naming = attrgetter("symbol", "description", "hint", "multiplier", "issue", "option")
 
 
 def _quantity(item: Holding) -> float:
@@ -330,12 +338,31 @@ def _check_row(item: Holding, quantity: float) -> None:
 _SIDES = {"LONG": 1, "BUY": 1, "SHORT": -1, "SELL": -1}
 
 
+def _named(draft: _Draft, item: Holding) -> _Named:
+    """Return the product of a row, worked out once for all rows that say the same of it."""
+    terms = _naming(item)
+    found = draft.named.get(terms)
+    if found is None:
+        found = draft.named[terms] = _product_of(draft, item)
+    if isinstance(found, str):
+        raise ValueError(found)  # noqa: TRY004 - the row's fault
+    return found
+
+
+def _product_of(draft: _Draft, item: Holding) -> _Named | str:
+    try:
+        resolved = _resolved(draft, item)
+        product = _sized(item, resolved.product)
+    except ValueError as error:
+        return str(error)
+    except InputError as error:
+        return " ".join(f"{each.where}: {each.what} {each.fix}".strip() for each in error.problems)
+    return _Named(product, product.symbol, resolved.guessed)
+
+
 def _resolved(draft: _Draft, item: Holding) -> Resolved:
-    asked = (item.symbol, item.description, item.hint)
-    if asked not in draft.resolved:  # a book of many accounts holds the same few symbols
-        terms = {"description": item.description, "hint": item.hint}
-        draft.resolved[asked] = resolve(item.symbol, as_of=draft.as_of, known=draft.known, **terms)
-    found = draft.resolved[asked]
+    terms = {"description": item.description, "hint": item.hint}
+    found = resolve(item.symbol, as_of=draft.as_of, known=draft.known, **terms)
     if item.hint in PRODUCT_KINDS and found.product.kind != item.hint and "known" not in found.how:
         raise ValueError(f"The file calls it {item.hint}, but {item.symbol} reads as {found.product.kind}.")
     if isinstance(found.product, TreasuryNote | TreasuryBond) and item.issue and item.issue < found.product.maturity:
@@ -371,12 +398,11 @@ def _unit(product: Product) -> float:
     return product.units if isinstance(product, ListedOption | FutureOption) else 1.0
 
 
-def _value_doubt(item: Holding, product: Product, quantity: float) -> str:
+def _value_doubt(item: Holding, product: Product, quantity: float, price: float) -> str:
     """Return what is odd about the value of a row; refuse a Treasury that is counted in something else than face."""
-    if is_blank(item.price) or is_blank(item.value):
+    if is_blank(item.value):
         return ""
-    price, value = amount(item.price), amount(item.value)
-    expected = quantity * price * _unit(product)
+    value, expected = amount(item.value), quantity * price * _unit(product)
     if not value or not expected or abs(value - expected) <= max(_NEAR * abs(value), 0.01):
         return ""
     for thousand in (10, 100, 1000):
@@ -389,15 +415,16 @@ def _value_doubt(item: Holding, product: Product, quantity: float) -> str:
     return f"{worth}, but the file says {value:,.2f}: the quantity is kept."
 
 
-def _add(draft: _Draft, item: Holding, product: Product, quantity: float) -> None:
+def _add(draft: _Draft, item: Holding, named: _Named, quantity: float) -> None:
     account = item.account or draft.account
-    id = f"{account} {product.symbol}"
-    draft.ids[id] += 1
-    if (count := draft.ids[id]) > 1:
-        draft.guess(item, f"{product.symbol} stands in several rows of the account: all of them are counted.")
+    id = f"{account} {named.symbol}"
+    count = draft.ids[id] = draft.ids.get(id, 0) + 1
+    if count > 1:
+        draft.guess(item, f"{named.symbol} stands in several rows of the account: all of them are counted.")
         id = f"{id} #{count}"
-    settles = draft.as_of if isinstance(product, TREASURIES) else None
-    if isinstance(product, TREASURIES):
+    settles = None
+    if isinstance(named.product, TREASURIES):
+        settles = draft.as_of
         when = f"to have settled by {settles}" if settles else "as not yet settled: give as_of"
         draft.guess(item, f"The Treasury is taken {when}.")
-    draft.positions.append(Position(id, account, product, quantity, settles))
+    draft.positions.append(Position(id, account, named.product, quantity, settles))

@@ -29,13 +29,15 @@ COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 NEEDED = ("symbol", "quantity")
+_NOTHING: Mapping[str, str] = MappingProxyType(dict.fromkeys(NEEDED, ""))
+_KINDS = frozenset({*PRODUCT_KINDS, "treasury"})
 
 
 def holding(place: str, text: str, values: Mapping[str, str]) -> Item:
     """Return the holding in a row whose values are named like `COLUMNS`."""
-    if (kind := values.get("hint", "")) and kind not in (known := {*PRODUCT_KINDS, "treasury"}):
-        return Unread(place, text, f"The kind {kind!r} is unknown. {suggestion(kind, known)}")
-    given: dict[str, Any] = {name: values.get(name, "") for name in COLUMNS}
+    if (kind := values.get("hint", "")) and kind not in _KINDS:
+        return Unread(place, text, f"The kind {kind!r} is unknown. {suggestion(kind, _KINDS)}")
+    given: dict[str, Any] = {**_NOTHING, **values}
     return Holding(place, text, **given)
 
 
