@@ -21,6 +21,7 @@ from crossmargin.products.treasuries import TREASURY_SECURITIES
 from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, REGIMES, SILOED, regime, with_rulesets
 from crossmargin.registry import rules
 from crossmargin.results import LEVELS
+from tests.engine_doubles import Inline, Mapping
 
 CENT = 0.005
 N_ACCOUNTS, N_ROWS = 12, 120
@@ -260,8 +261,21 @@ def test_a_stream_gives_the_bits_of_stored_pnl(precision):
     assert (streamed.error_bound == kept.error_bound).all()
     with pytest.raises(InputError, match="of another plan"):
         margin_many(rows(), made()[0].stream(), planned)
-    with pytest.raises(InputError, match="in this process only"):
-        margin_many(rows(), planned.stream(), planned, engine="dask")
+    told, engine = [], Inline()
+    engine._max_workers = 3
+    for each in (engine, Mapping()):
+        again = margin_many(
+            rows(),
+            planned.stream(),
+            planned,
+            precision=precision,
+            engine=each,
+            progress=lambda *about: told.append(about),
+        )
+        assert again.digest() == kept.digest()
+        assert (again.error_bound == kept.error_bound).all()
+    assert engine.submitted == 3, "each worker makes P&L once"
+    assert told[3][:2] == (3, 3)
 
 
 def test_single_precision_keeps_its_promise():
@@ -433,7 +447,7 @@ def test_a_regime_is_known_by_itself_and_by_its_name():
 
 def test_a_batch_and_its_plan_show_themselves_in_a_line():
     assert repr(batch()) == f"<Batch: {N_ACCOUNTS} accounts, 21 products; siloed, cross_margin, harmonized>"
-    assert repr(batch().plan) == "<Plan: 21 products, 1 templates, 2026-06-30; siloed, cross_margin, harmonized>"
+    assert repr(batch().plan) == "<Plan: 21 products, 1 template, 2026-06-30; siloed, cross_margin, harmonized>"
 
 
 def test_pnl_that_does_not_fit_is_refused():

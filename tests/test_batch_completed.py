@@ -260,3 +260,27 @@ def test_a_ticker_that_is_another_thing_alone():
     refuse_a_difference(full)
     alone, both = full.total("siloed", "customer")
     assert alone != both
+
+
+# ------------------------------------------------------------------------------------------------- what is kept
+
+
+def test_house_ranges_that_bind_keep_no_more_for_more_accounts():
+    """A side of a class has the rule's range or the house's: four grids for each chain, whatever accounts hold."""
+    portfolio, market = samples.equity_options()
+    book = evolve(portfolio, accounts=[evolve(each, equity=2e4) for each in portfolio.accounts])
+    tickers = {getattr(each.product, "underlying", each.product.symbol) for each in portfolio.positions}
+    ranges = [{"class": ticker, "down": 0.4, "up": 0.5} for ticker in sorted(tickers)]
+    house = rules("portfolio_margin").with_values(house_ranges=ranges, because="a house")
+    planned = plan(portfolio.products, market, book, regimes=["portfolio_margin"], rules=[house])
+    numbers = range(len(planned.products))
+    ground = completing._ground(planned, planned.regimes, numbers)
+    options = [n for n in numbers if isinstance(planned.products[n], ListedOption)]
+    rng = np.random.default_rng(1)
+    for _ in range(2):
+        held = rng.choice(options, (8, 4)).tolist()
+        for each in held:
+            ground.answers(0, [(n, float(rng.integers(1, 20))) for n in set(each)], planned.regimes)
+            ground.answers(0, [(n, -float(rng.integers(1, 20))) for n in set(each)], planned.regimes)
+        kept = [key[1] for key in ground.run.inputs._made if key[0] == "class group"]
+        assert 1 < max(kept.count(chain) for chain in kept) <= 4

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import concurrent.futures as cf
 import errno
+import gc
+import io
 import os
 import pickle
 import signal
+import tempfile
 import time
 from contextlib import contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,11 +24,11 @@ from hypothesis import strategies as st
 
 from crossmargin.batch import engines, mapped, margin_many, shards, spill
 from crossmargin.batch.engines import opened, run, workers
-from crossmargin.batch.mapped import CorruptShard, fetch, publish, written_whole
+from crossmargin.batch.mapped import CorruptShard, fetch, kept_file, publish, written_whole
 from crossmargin.batch.shards import cuts, pool_tails_on, shards_for
 from crossmargin.batch.spill import cut_positions, margin_to_files
 from crossmargin.errors import CrossMarginError, InputError, Problem
-from crossmargin.pricing.many_pools import sorted_positions
+from crossmargin.pricing.many_pools import pool_tails, sorted_positions
 from tests.engine_doubles import (
     N_ACCOUNTS,
     N_INSTRUMENTS,
@@ -36,6 +40,7 @@ from tests.engine_doubles import (
     damaged,
     double,
     expected,
+    fresh,
     planned,
     whole,
 )
@@ -47,6 +52,11 @@ def called_off(_shared, _task):
 
 def fails(*_):
     raise RuntimeError("of the work")
+
+
+def summed(shared, task):
+    store, times = shared
+    return float(store.values[task].sum()) * times
 
 
 def refused(_shared, task):
@@ -154,6 +164,15 @@ def test_any_changed_byte_changes_the_checksum(raw, data):
     assert mapped.checksum(raw) == mapped.checksum(bytes(raw))
 
 
+@given(*[st.sampled_from([0.0, 1.0, -1.0, 2.5, 1e9])] * 2, *[st.integers(0, 511)] * 2, st.sampled_from(["f4", "f8"]))
+def test_numbers_that_change_places_change_the_checksum(first, second, one, other, kind):
+    numbers = np.ones((2, mapped._PAGE // np.dtype(kind).itemsize), kind)
+    numbers[:, [one, other]] = [[first, second], [second, first]]  # every sum is the same if they change places
+    turned = numbers[::-1].copy()
+    same = numbers.tobytes() == turned.tobytes()
+    assert (mapped.checksum(numbers) == mapped.checksum(turned)) == same
+
+
 def test_what_cannot_be_sent_is_refused(tmp_path):
     with pytest.raises(InputError, match="cannot be sent"):
         publish(lambda: None, tmp_path)
@@ -253,17 +272,24 @@ def test_workers_that_keep_dying_are_explained():
 
 
 def test_a_full_disk_is_said_and_nothing_stays(tmp_path, monkeypatch):
-    real = mapped.checksum
+    class Full(io.FileIO):
+        def write(self, raw):
+            if len(raw) > 1_000:
+                super().write(raw[:10])
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return super().write(raw)
 
-    def full(raw):
-        if len(raw) > 1_000:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return real(raw)
+    def full(path, mode):
+        return Full(path, mode)
 
-    monkeypatch.setattr(mapped, "checksum", full)
-    with pytest.raises(CrossMarginError, match=r"No space left on device.*Make room"):
-        publish(np.zeros(10_000), tmp_path)
-    assert not list(tmp_path.iterdir())
+    monkeypatch.setattr(mapped.Path, "open", full)
+    monkeypatch.setattr(mapped, "mkdtemp", partial(tempfile.mkdtemp, dir=tmp_path))
+    store, _ = fresh()
+    for make in (partial(publish, np.zeros(10_000), tmp_path), partial(kept_file, store)):
+        with pytest.raises(CrossMarginError, match=r"No space left on device.*Make room"):
+            make()
+        assert not list(tmp_path.iterdir())
+    assert not store.sent
 
 
 def test_what_cannot_be_written_is_said_though_nothing_can_be_removed(tmp_path):
@@ -389,6 +415,37 @@ def test_a_cluster_gives_the_same_bits(client, tmp_path, monkeypatch):
     assert pool_tails_on(client, *book(), TAILS, shards=3).tobytes() == expected().tobytes()
 
 
+@pytest.mark.parametrize("way", ["file", "wire"])
+def test_a_cluster_gets_pnl_once_and_gives_it_back(client, monkeypatch, way):
+    (store, held), sent, scatter = fresh(), [], client.scatter
+
+    def told(values, **settings):
+        sent.extend(type(each).__name__ for each in values)
+        return scatter(values, **settings)
+
+    if way == "wire":
+        monkeypatch.setattr(engines, "seen_by_all", lambda *_: False)
+        monkeypatch.setattr(client, "scatter", told)
+    for _ in range(3):
+        assert pool_tails_on(client, store, held, TAILS, shards=2).tobytes() == expected().tobytes()
+    assert sent.count("Store") == (way == "wire")
+    store.values[:, :7] += 1.0
+    found = pool_tails_on(client, store, held, TAILS, shards=2)
+    assert found.tobytes() == pool_tails(store, held, TAILS).tobytes()
+    assert sent.count("Store") == 2 * (way == "wire")
+    if way == "file":
+        return
+    (_, future), key = store.sent[client], store.sent[client][1].key
+    assert len(client.who_has([future])[key]) == 2
+    client.cancel([future])  # as if all who had it were gone
+    assert pool_tails_on(client, store, held, TAILS, shards=2).tobytes() == found.tobytes()
+    key = store.sent[client][1].key
+    del store, future
+    gc.collect()
+    while key in client.who_has():
+        time.sleep(0.01)
+
+
 def test_a_client_that_is_closed_or_without_workers(monkeypatch):
     distributed = pytest.importorskip("distributed", reason="distributed is not installed")
     monkeypatch.setattr(engines, "WORKER_WITHIN", 0.1)
@@ -403,6 +460,9 @@ def test_a_client_that_is_closed_or_without_workers(monkeypatch):
 def test_a_worker_killed_in_the_middle_changes_nothing(client, monkeypatch, way):
     if way == "wire":
         monkeypatch.setattr(engines, "seen_by_all", lambda *_: False)
+    store, _ = fresh()
+    sums = [float(row.sum()) for row in store.values[:8]]
+    assert run(summed, 1.0, range(8), store=store, engine=client) == sums
     victims, left = list(client.run(os.getpid).values()), []
 
     def slow(shared, task):  # nested, so that it travels with its code
@@ -416,3 +476,5 @@ def test_a_worker_killed_in_the_middle_changes_nothing(client, monkeypatch, way)
 
     assert run(slow, 2, range(7), engine=client, progress=kill) == [0, 2, 4, 6, 8, 10, 12]
     assert left[0] == 5
+    client.wait_for_workers(2, timeout=60)  # the process in its place has nothing yet
+    assert run(summed, 1.0, range(8), store=store, engine=client) == sums

@@ -15,7 +15,7 @@ from attrs import frozen
 from numpy.typing import NDArray
 
 from crossmargin.batch.planning import Plan
-from crossmargin.errors import InputError, Problem, Problems, check_kinds, suggestion
+from crossmargin.errors import InputError, Problem, Problems, check_kinds, counted, suggestion
 from crossmargin.io.extras import extra
 
 NEEDED, OPTIONAL = ("account", "product", "quantity"), ("template",)
@@ -200,4 +200,4 @@ def _by_account(template: NDArray[Any], account: _Coded, problems: Problems) -> 
 def _tell(problems: Problems, where: str, rows: NDArray[np.int64], what: str, *, fix: str) -> None:
     if rows.size:
         named = ", ".join(str(row) for row in rows[:_NAMED].tolist())
-        problems.add(f"{rows.size:,} rows: {what}; the first: {named}.", where=where, fix=fix)
+        problems.add(f"{counted(rows.size, 'row')}: {what}; the first: {named}.", where=where, fix=fix)

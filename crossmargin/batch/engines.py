@@ -5,7 +5,8 @@ Call `run(work, shared, tasks, engine=...)`. An engine is None (this process), a
 No engine is imported here unless it is used, and none changes a bit of what comes out.
 
 What tasks share is written once to a file that every process of the machine maps, or sent once to each worker of a
-cluster that does not see that file. A task whose worker died is done again, as is one whose file was damaged.
+cluster that does not see that file; P&L once for all runs over it, for as long as it lives. A task whose worker died is
+done again, as is one whose file was damaged.
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
-from numbers import Integral
 from os import cpu_count
 from os.path import isdir
 from tempfile import TemporaryDirectory
 from types import ModuleType, SimpleNamespace
 from typing import Any, TypeAlias
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from crossmargin.batch.mapped import CorruptShard, Handle, fetch, fetch_once, publish
+from crossmargin.batch.mapped import CorruptShard, Handle, content, fetch, fetch_kept, fetch_once, kept_file, publish
 from crossmargin.errors import CrossMarginError, InputError, Problem, suggestion
+from crossmargin.pricing.many_pools import Store
 
 Engine: TypeAlias = Any
 Progress: TypeAlias = Callable[[int, int, str], None]
@@ -45,11 +46,12 @@ def run(
     shared: Any,
     tasks: Sequence[Any],
     *,
+    store: Store | None = None,
     engine: Engine = None,
     progress: Progress | bool | None = None,
     names: Sequence[str] = (),
 ) -> list[Any]:
-    """Return `work(shared, task)` of every task, in their order.
+    """Return `work(shared, task)` of every task, in their order; with P&L, `work((store, shared), task)`.
 
     Parameters
     ----------
@@ -58,6 +60,9 @@ def run(
     shared : object
         What all tasks read; it reaches each machine once.
     tasks : sequence
+    store : Store, optional
+        P&L that all tasks read. It reaches each machine once for all runs over it, again only where a number in it has
+        changed or what was sent is lost, and is given back when the store is gone.
     engine : None, str, executor or client
     progress : callable or bool, optional
         Called with the tasks done, those there are, and the name of the last. Without one a bar shows on a terminal
@@ -75,9 +80,9 @@ def run(
         Whatever `work` raises; the other tasks are called off.
     """
     labels = names or [f"shard {number}" for number in range(len(tasks))]
-    found: dict[int, Any] = {}
+    job, found = _Job(work, shared, store), dict[int, Any]()
     with opened(engine) as ready, _told(len(tasks), progress=progress) as tell:
-        for number, result in _results(work, shared, tasks, ready):
+        for number, result in _results(job, tasks, ready):
             found[number] = result
             tell(len(found), labels[number])
     return [found[number] for number in range(len(tasks))]
@@ -110,11 +115,6 @@ def is_dask(engine: Engine) -> bool:
     return type(engine).__module__.split(".")[0] == "distributed" and hasattr(engine, "scatter")
 
 
-def is_count(value: object) -> bool:
-    """Whether a value is a whole number of 1 or more, be it of Python or of NumPy."""
-    return isinstance(value, Integral) and int(value) >= 1
-
-
 def workers(engine: Engine) -> int:
     """Return how many tasks an engine does at a time."""
     if engine is None:
@@ -133,24 +133,44 @@ def seen_by_all(client: Any, folder: str) -> bool:
 # --------------------------------------------------------------------------------------------------- ways of work
 
 
-def _results(work: Work, shared: Any, tasks: Sequence[Any], engine: Engine) -> Iterator[Outcome]:
+@frozen(eq=False)
+class _Job:
+    """What the tasks of a run have in common."""
+
+    work: Work
+    shared: Any
+    store: Store | None
+
+    def published(self, folder: str) -> tuple[Handle | None, Handle]:
+        """Return the files of P&L, if there is any, and of what is shared beside it."""
+        return None if self.store is None else kept_file(self.store), publish(self.shared, folder)
+
+    def scattered(self, client: Any) -> tuple[Any, Any]:
+        """Return P&L, if there is any, and what is shared beside it, sent to every worker of a cluster."""
+        kept = None if self.store is None else _scattered(self.store, client)
+        return kept, client.scatter([self.shared], broadcast=True, hash=False)[0]
+
+
+def _results(job: _Job, tasks: Sequence[Any], engine: Engine) -> Iterator[Outcome]:
     """Yield number and result of each task once, as they come in."""
     if engine is None:
-        yield from ((number, work(shared, task)) for number, task in enumerate(tasks))
+        yield from ((number, _done(job.work, job.store, job.shared, task)) for number, task in enumerate(tasks))
     elif hasattr(engine, "submit"):
-        yield from _repeated(work, shared, tasks, engine)
+        yield from _repeated(job, tasks, engine)
     else:
         with _folder() as folder:
-            on_files = partial(_on_files, work, publish(shared, folder))
+            on_files = partial(_on_files, job.work, job.published(folder))
             yield from enumerate(engine.map(on_files, [publish(task, folder) for task in tasks]))
 
 
-def _repeated(work: Work, shared: Any, tasks: Sequence[Any], engine: Engine) -> Iterator[Outcome]:
+def _repeated(job: _Job, tasks: Sequence[Any], engine: Engine) -> Iterator[Outcome]:
     """Yield what comes in, then do what was lost again, all that it needs sent anew."""
     left = dict.fromkeys(range(len(tasks)), "")
     for attempt in range(TRIES):
+        if attempt and job.store is not None:
+            job.store.sent.clear()
         with _folder() as folder:
-            send = _sender(work, shared, engine, folder if attempt == 0 or not is_dask(engine) else "")
+            send = _sender(job, engine, folder if attempt == 0 or not is_dask(engine) else "")
             for number, result in _taken(send, {number: tasks[number] for number in left}, engine):
                 if isinstance(result, _Lost):
                     left[number] = result.why
@@ -163,31 +183,49 @@ def _repeated(work: Work, shared: Any, tasks: Sequence[Any], engine: Engine) -> 
     raise CrossMarginError(f"{len(left)} of {len(tasks)} shards were lost {TRIES} times. The first: {why}")
 
 
-def _sender(work: Work, shared: Any, engine: Engine, folder: str) -> Callable[[Any], Any]:
+def _sender(job: _Job, engine: Engine, folder: str) -> Callable[[Any], Any]:
     """Return what submits a task: as it is to threads, with files to processes that see the folder, else by wire."""
     if isinstance(engine, cf.ThreadPoolExecutor):
-        return lambda task: engine.submit(work, shared, task)
+        return lambda task: engine.submit(_done, job.work, job.store, job.shared, task)
     if folder and (not is_dask(engine) or seen_by_all(engine, folder)):
-        return _by_file(work, shared, engine, folder)
-    return _by_wire(work, shared, engine)
+        return _by_file(job, engine, folder)
+    return _by_wire(job, engine)
 
 
-def _by_file(work: Work, shared: Any, engine: Engine, folder: str) -> Callable[[Any], Any]:
+def _by_file(job: _Job, engine: Engine, folder: str) -> Callable[[Any], Any]:
     """Return what submits a task whose data lie in files."""
-    common = publish(shared, folder)
+    common = job.published(folder)
     submit = partial(engine.submit, pure=False) if is_dask(engine) else engine.submit
-    return lambda task: submit(_on_files, work, common, publish(task, folder))
+    return lambda task: submit(_on_files, job.work, common, publish(task, folder))
 
 
-def _by_wire(work: Work, shared: Any, client: Any) -> Callable[[Any], Any]:
+def _by_wire(job: _Job, client: Any) -> Callable[[Any], Any]:
     """Return what submits a task whose data are sent to the workers."""
     _with_a_worker(client)
-    (common,) = client.scatter([shared], broadcast=True, hash=False)
-    return lambda task: client.submit(work, common, client.scatter([task], hash=False)[0], pure=False)
+    common = job.scattered(client)
+    return lambda task: client.submit(_done, job.work, *common, client.scatter([task], hash=False)[0], pure=False)
 
 
-def _on_files(work: Work, common: Handle, own: Handle) -> Any:
-    return work(fetch_once(common), fetch(own))
+def _scattered(store: Store, client: Any) -> Any:
+    """Return the future of P&L on a cluster, sent when it is first asked for and again where it changed or is lost."""
+    for other in [each for each in list(store.sent) if getattr(each, "status", "") in _CLOSED]:
+        store.sent.pop(other, None)
+    digest = content(store)
+    before, future = store.sent.get(client, ("", None))
+    if before != digest or future.status != "finished":
+        (future,) = client.scatter([evolve(store, made_of=None)], broadcast=True, hash=False)
+        store.sent[client] = digest, future
+    return future
+
+
+def _on_files(work: Work, common: tuple[Handle | None, Handle], own: Handle) -> Any:
+    kept, shared = common
+    store = None if kept is None else fetch_kept(evolve(kept))  # a copy: what is mapped here must not keep the file
+    return _done(work, store, fetch_once(shared), fetch(own))
+
+
+def _done(work: Work, store: Store | None, shared: Any, task: Any) -> Any:
+    return work(shared if store is None else (store, shared), task)
 
 
 @frozen

@@ -14,15 +14,15 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import NDArray
 
-from crossmargin.batch.engines import Engine, Progress, is_count, opened
+from crossmargin.batch.engines import Engine, Progress, opened
 from crossmargin.batch.planning import Plan
 from crossmargin.batch.positions import Positions
 from crossmargin.batch.results import Batch
-from crossmargin.batch.shards import pool_tails_on
+from crossmargin.batch.shards import pool_tails_on, streamed_tails_on
 from crossmargin.batch.streaming import Stream
 from crossmargin.batch.terms import Columns, Tail, Tile, Unit
 from crossmargin.columns import FloatArray
-from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, Problem, Problems, counted, is_count, suggestion
 from crossmargin.market import Market
 from crossmargin.pnl import PnL
 from crossmargin.pricing.many_pools import MOST_WORST, Holdings, Store, Tails, sorted_positions, store_of
@@ -57,7 +57,7 @@ def margin_many(
         In any order; what stands twice is netted.
     pnl : mapping, Store or Stream
         P&L of the plan's products under each of its scenario sets: `plan.revalue()`, or what `stored` made of it; or
-        `plan.stream()`, which makes it as it goes, once for each template, and stores nothing.
+        `plan.stream()`, which makes it as it goes, once for each template and worker, and stores nothing.
     precision : str
         `exact`: double precision. `single`: P&L is stored in single precision, half the memory and traffic; sums are
         still made in double. `Batch.error_bound` states how far a loss can then be off.
@@ -68,7 +68,7 @@ def margin_many(
         `distributed.Client`, or `"dask"` for a cluster on this machine. The result is the same to the last bit.
     progress : callable or bool, optional
         Called with the shards done, those there are, and the name of the last, template by template; see `engines.run`.
-        A stream is one piece and tells nothing.
+        A stream in this process is one piece and tells nothing.
 
     Returns
     -------
@@ -178,11 +178,8 @@ def losses(
     Raises
     ------
     InputError
-        A stream on an engine, measures of too many results.
+        No such engine, measures of too many results.
     """
-    if isinstance(source, Stream) and engine is not None:
-        fix = "Store the P&L (`stored`), or leave the engine out."
-        raise InputError([Problem("a stream is made in this process only.", "engine", fix)])
     plan, segments = book.plan, _segments(source)
     found = np.zeros((len(book.accounts), sum(len(kind.tails) for kind in plan.kinds)))
     largest, column = np.zeros(0), 0
@@ -222,6 +219,8 @@ def figured(book: Book, losses: Losses) -> Batch:
 
 def stored(pnl: Mapping[ScenarioSpec, PnL], plan: Plan, *, precision: str = "exact") -> Store:
     """Return the P&L of all products under all scenario sets, laid out for measuring: made once for many batches.
+
+    Engines get it once too, for as long as it lives.
 
     Raises
     ------
@@ -286,7 +285,7 @@ def _weights(tail: Tail | Unit, n_scenarios: int) -> FloatArray:
     k = int(np.flatnonzero(shares)[-1]) + 1
     if k > MOST_WORST:
         fix = f"A batch takes measures of up to {MOST_WORST} worst results."
-        raise InputError([Problem(f"{tail.reducer.measure} needs {k}.", f"{n_scenarios} scenarios", fix)])
+        raise InputError([Problem(f"{tail.reducer.measure} needs {k}.", counted(n_scenarios, "scenario"), fix)])
     return np.ascontiguousarray(tail.reducer.factor * shares[:k])
 
 
@@ -321,7 +320,7 @@ def _segments(source: Store | Stream) -> tuple[int, ...]:
 def _measure(source: Store | Stream, *, single: bool, threads: int, ready: Any, progress: Any) -> Measure:
     """Return what measures pools: the losses, and the largest P&L of each product in single precision."""
     if isinstance(source, Stream):
-        return partial(source.tails, single=single, threads=threads)
+        return partial(streamed_tails_on, ready, source, single=single, threads=threads, progress=progress)
     largest = source.largest if source.values.dtype == np.float32 else np.zeros(0)
     pooled = partial(pool_tails_on, ready, source, threads=threads, progress=progress)
     return lambda held, tails: (pooled(held, tails), largest)

@@ -34,7 +34,7 @@ from crossmargin.batch.terms import (
     where,
 )
 from crossmargin.checking import check
-from crossmargin.errors import Problems, suggestion
+from crossmargin.errors import Problems, counted, suggestion
 from crossmargin.margin import named
 from crossmargin.market import Market
 from crossmargin.parameters import Rules
@@ -144,7 +144,8 @@ class Plan:
     def __repr__(self) -> str:
         """Return how much there is, in one line."""
         names = ", ".join(each.name for each in self.regimes)
-        return f"<Plan: {len(self.products):,} products, {len(self.kinds)} templates, {self.market.as_of}; {names}>"
+        held = f"{counted(len(self.products), 'product')}, {counted(len(self.kinds), 'template')}"
+        return f"<Plan: {held}, {self.market.as_of}; {names}>"
 
     @cached_property
     def specs(self) -> tuple[ScenarioSpec, ...]:

@@ -16,7 +16,7 @@ from crossmargin.batch.completing import Reported, Rows, reported
 from crossmargin.batch.engines import Engine, Progress
 from crossmargin.batch.planning import CREDIT, Gap, Plan
 from crossmargin.columns import FloatArray
-from crossmargin.errors import InputError, Problem, suggestion
+from crossmargin.errors import InputError, Problem, counted, suggestion
 from crossmargin.margin import margin
 from crossmargin.portfolio import Portfolio
 from crossmargin.pricing.many_pools import Holdings
@@ -63,7 +63,9 @@ class Batch:
     def __repr__(self) -> str:
         """Return how much there is, in one line."""
         names = ", ".join(each.name for each in self.plan.regimes)
-        return f"<Batch: {len(self.accounts):,} accounts, {len(self.plan.products):,} products; {names}>"
+        return (
+            f"<Batch: {counted(len(self.accounts), 'account')}, {counted(len(self.plan.products), 'product')}; {names}>"
+        )
 
     def completed(self, *, engine: Engine = None, progress: Progress | bool | None = None) -> Batch:
         """Return the batch with reports where formulas leave something out: every total that of its report.
@@ -140,7 +142,9 @@ class Batch:
     def not_modelled(self) -> tuple[str, ...]:
         """What totals leave out though reports have it, in words, with the accounts that it touches."""
         told = (gap for gap in self.gaps if gap.reported)
-        return tuple(f"{gap.regime}, {gap.level}, {gap.pot}: {gap.what} ({gap.accounts:,} accounts)" for gap in told)
+        return tuple(
+            f"{gap.regime}, {gap.level}, {gap.pot}: {gap.what} ({counted(gap.accounts, 'account')})" for gap in told
+        )
 
     def unmodelled(self, regime: Regime | str) -> NDArray[np.int64]:
         """Return how many net positions of each account have no amount under a regime, at whatever level: [n_accounts].

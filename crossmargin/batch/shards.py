@@ -1,7 +1,8 @@
 """Shards of a batch: ranges of accounts, measured on an engine.
 
 Call `pool_tails_on(engine, store, held, tails)`. P&L is shared, positions are sent shard by shard, and the losses come
-back in the order of accounts with the same bits as from `pool_tails`, however the accounts are cut.
+back in the order of accounts with the same bits as from `pool_tails`, however the accounts are cut. `streamed_tails_on`
+does the same for P&L that every worker makes for itself.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from itertools import pairwise
 from time import perf_counter
 
 import numpy as np
-from attrs import evolve
 
 from crossmargin.batch.engines import Engine, Progress, opened, run, workers
+from crossmargin.batch.streaming import Stream
 from crossmargin.columns import FloatArray
 from crossmargin.pricing.many_pools import AHEAD, Holdings, Store, Tails, pool_tails
 
@@ -62,13 +63,35 @@ def pool_tails_on(
         if ready is None and not progress and not shards:
             return pool_tails(store, held, tails, threads=threads)
         count = shards or shards_for(_seconds(store, held, tails) / threads, workers(ready))
-        parts = list(pairwise(cuts(held, count)))
-        work, shared = partial(_tails_of, threads=threads), (evolve(store, made_of=None), tails)
-        names = [f"accounts {first:,} to {last - 1:,}" for first, last in parts]
-        slices = [_slice(held, *part) for part in parts]
-        found = run(work, shared, slices, engine=ready, progress=progress, names=names)
+        slices, names = _cut(held, count)
+        work = partial(_tails_of, threads=threads)
+        found = run(work, tails, slices, store=store, engine=ready, progress=progress, names=names)
     shape = held.n_accounts, len(tails.pools), tails.weights[0].shape[0]
     return np.concatenate(found) if found else np.zeros(shape)
+
+
+def streamed_tails_on(
+    engine: Engine,
+    stream: Stream,
+    held: Holdings,
+    tails: Tails,
+    *,
+    single: bool = False,
+    threads: int = 1,
+    progress: Progress | bool | None = None,
+) -> tuple[FloatArray, FloatArray]:
+    """Return what `Stream.tails` does, to the last bit, a shard for each worker, which makes all P&L once for it.
+
+    Parameters and errors are those of `pool_tails_on` and `Stream.tails`.
+    """
+    with opened(engine) as ready:
+        if ready is None or not held.n_accounts:
+            return stream.tails(held, tails, single=single, threads=threads)
+        slices, names = _cut(held, workers(ready))
+        work = partial(_streamed_of, single=single, threads=threads)
+        found = run(work, (stream, tails), slices, engine=ready, progress=progress, names=names)
+    measures, largest = zip(*found, strict=True)
+    return np.concatenate(measures), np.maximum.reduce(largest)
 
 
 def cuts(held: Holdings, count: int) -> list[int]:
@@ -100,6 +123,13 @@ def shards_for(seconds: float, workers: int) -> int:
     return longer - longer % workers
 
 
+def _cut(held: Holdings, count: int) -> tuple[list[Holdings], list[str]]:
+    """Return holdings in ranges of accounts, and what each is called."""
+    parts = list(pairwise(cuts(held, count)))
+    names = [f"accounts {first:,} to {last - 1:,}" for first, last in parts]
+    return [_slice(held, *part) for part in parts], names
+
+
 def _slice(held: Holdings, first: int, last: int) -> Holdings:
     starts = held.starts[first * held.n_silos : last * held.n_silos + 1]
     begin, end = int(starts[0]), int(starts[-1])
@@ -110,6 +140,13 @@ def _slice(held: Holdings, first: int, last: int) -> Holdings:
 def _tails_of(shared: tuple[Store, Tails], held: Holdings, *, threads: int) -> FloatArray:
     store, tails = shared
     return pool_tails(store, held, tails, threads=threads)
+
+
+def _streamed_of(
+    shared: tuple[Stream, Tails], held: Holdings, *, single: bool, threads: int
+) -> tuple[FloatArray, FloatArray]:
+    stream, tails = shared
+    return stream.tails(held, tails, single=single, threads=threads)
 
 
 def _seconds(store: Store, held: Holdings, tails: Tails) -> float:

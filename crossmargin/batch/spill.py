@@ -4,18 +4,16 @@ Call `margin_to_files(sources, pnl, plan, folder)`; a source is `Positions` or a
 measured. Every file is written whole and says what it was made from, so that a run that was stopped goes on where it
 was: files made from the same rules, P&L and positions are kept if they are intact, all others are made again. A folder
 holds one run: it is refused if files of other names are there, and `_run.json` stands in it once all of the run is.
-Files are Parquet where pyarrow is installed, else `.npz`. `margin_many(...).report_of` explains an account of a source.
+Files are Parquet where pyarrow is installed, else `.npz`; `read_run(folder)` opens them again.
+`margin_many(...).report_of` explains an account of a source.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
-from io import BytesIO
 from itertools import pairwise
 from os import PathLike, fspath
 from pathlib import Path
@@ -23,12 +21,27 @@ from tempfile import TemporaryDirectory, TemporaryFile
 from typing import Any, TypeAlias
 
 import numpy as np
-from attrs import evolve, frozen
+from attrs import evolve
 from numpy.typing import NDArray
 
-from crossmargin.batch.engines import Engine, Progress, is_count, is_dask, opened, run, seen_by_all
+from crossmargin.batch.engines import Engine, Progress, is_dask, opened, run, seen_by_all
+from crossmargin.batch.figure_files import (
+    INDEX,
+    Columns,
+    Origin,
+    ShardFile,
+    Spill,
+    figure_files,
+    intact,
+    plain_bytes,
+    read_run,
+    read_shard,
+    suffix,
+    write_figures,
+    write_index,
+)
 from crossmargin.batch.many import margin_many, refuse, stored
-from crossmargin.batch.mapped import CorruptShard, checksum, written_whole
+from crossmargin.batch.mapped import checksum
 from crossmargin.batch.planning import Plan
 from crossmargin.batch.positions import Positions
 from crossmargin.batch.results import Batch
@@ -39,71 +52,21 @@ from crossmargin.errors import (
     Problem,
     Problems,
     check_kinds,
+    is_count,
     kind_given,
     listed,
-    suggestion,
 )
-from crossmargin.io.extras import extra
 from crossmargin.pnl import PnL
 from crossmargin.pricing.many_pools import Store
 from crossmargin.scenarios import ScenarioSpec
 
 Source: TypeAlias = Positions | Callable[[], Positions]
-Columns: TypeAlias = dict[str, NDArray[Any]]
+Made: TypeAlias = tuple[ShardFile, NDArray[np.uint64]]
 
-INDEX = "_run.json"
-_SUFFIXES = (".parquet", ".npz")
+__all__ = ["Source", "columns_of", "cut_positions", "margin_to_files", "read_run", "read_shard"]
+
 _LONGEST = 255 - len(".parquet.json")  # bytes of a name
 _NAMED = 5  # examples in a message
-
-
-@frozen
-class ShardFile:
-    """The figures of one source: its file, its accounts, the SHA-256 of the file, whether an earlier run made it."""
-
-    name: str
-    path: Path
-    accounts: int
-    digest: str
-    reused: bool
-
-
-@frozen
-class Spill:
-    """The files of a run, in the order of its sources; what another run put in their place is not read."""
-
-    files: tuple[ShardFile, ...]
-
-    def column(self, name: str) -> NDArray[Any]:
-        """Return one column of all files, one after another; `read_shard` says which there are.
-
-        Raises
-        ------
-        CorruptShard
-            A file is damaged or gone, and a further run makes it again; or another run wrote it.
-        InputError
-            There is no such column, or it is of numbers here and of text there.
-        """
-        found = []
-        for each in self.files:
-            columns = _of_run(each)
-            if name not in columns:
-                raise InputError([Problem(f"no column {name!r}.", str(each.path), suggestion(str(name), columns))])
-            found.append(columns[name])
-        return _joined(name, found)
-
-    def digest(self) -> str:
-        """Return a hash of every column of all accounts, the same however the accounts were cut into sources.
-
-        Raises
-        ------
-        CorruptShard
-        """
-        hashes: dict[str, Any] = {}
-        for each in self.files:
-            for name, column in _of_run(each).items():
-                hashes.setdefault(name, hashlib.sha256()).update(_bytes(column))
-        return hashlib.sha256("".join(name + each.hexdigest() for name, each in hashes.items()).encode()).hexdigest()
 
 
 def margin_to_files(
@@ -124,7 +87,7 @@ def margin_to_files(
     ----------
     sources : mapping
         Name of each file -> positions, or a function of a module (or a `functools.partial` of one) that returns them.
-        No account may stand in two sources; some 100,000 accounts in each are a good measure.
+        No account may stand in two of them; some 100,000 accounts in each are a good measure.
     folder : str or path
         Of this run alone, made if need be; on a cluster of several machines, one that all of them see.
     precision, threads
@@ -142,7 +105,8 @@ def margin_to_files(
     ------
     InputError
         Arguments that are none, a folder that cannot be written or holds figures of other names: before anything is
-        done. What is wrong with any source, what its function raises included: all at once; the others are done.
+        done. What is wrong with any source, what its function raises included, and accounts that stand in two, which
+        is told beforehand of positions that are given: all at once; the others are done.
     CrossMarginError
         A file cannot be written, such as for want of room; nothing of it stays, finished ones do.
     """
@@ -151,18 +115,25 @@ def margin_to_files(
     _check_folder(out, sources)
     store = pnl if isinstance(pnl, Store) else stored(pnl, plan, precision=precision)
     work = partial(_shard, folder=fspath(out), complete=complete, threads=threads)
-    shared = plan, store, _made_from(plan, store) + (" and reports" if complete else "")
+    made_from = _made_from(plan, store) + (" and reports" if complete else "")
+    origin = Origin(plan.market.as_of.isoformat(), _version(), plan.digest(), made_from)
     with opened(engine) as ready:
         _check_seen(out, ready)
         (out / INDEX).unlink(missing_ok=True)  # it stands for a run that is all there
-        found = run(work, shared, list(sources.items()), engine=ready, progress=progress, names=list(sources))
-    problems = Problems()
-    for each in found:
+        tasks = list(sources.items())
+        found = run(work, (plan, origin), tasks, store=store, engine=ready, progress=progress, names=list(sources))
+    problems, made = Problems(), dict[str, Made]()
+    for name, each in zip(sources, found, strict=True):
         if isinstance(each, InputError):
             problems.extend(each.problems)
+        else:
+            made[name] = each
+    marks = {name: mark for name, (_, mark) in made.items()}
+    problems.extend(_standing_twice(marks, lambda name: read_shard(made[name][0].path)["account"]))
     problems.raise_if_any("Some sources were not margined")
-    _write_index(out / INDEX, plan, made_from=shared[2], files=found)
-    return Spill(tuple(found))
+    files = tuple(file for file, _ in made.values())
+    write_index(out, origin, files)
+    return Spill(files, origin)
 
 
 def cut_positions(positions: Positions, count: int) -> dict[str, Positions]:
@@ -192,43 +163,29 @@ def cut_positions(positions: Positions, count: int) -> dict[str, Positions]:
     }
 
 
-def read_shard(path: str | PathLike[str]) -> Columns:
-    """Return the columns of a file [n_accounts each], USD, once their hash is found to be right.
-
-    `account`; `template`, `error_bound` and `unmodelled` as of `Batch`; for every regime and level `gross`, `credit`,
-    `total` and `whole`, such as `siloed.clearing.total`; every figure that formulas find, by regime, level, pot, rule,
-    kind and number.
-
-    Raises
-    ------
-    CorruptShard
-        The file is damaged, gone, or none of these.
-    """
-    return _loaded(Path(path), str(_told(Path(path)).get("sha256")))
-
-
 # ------------------------------------------------------------------------------------------------------ a shard
 
 
 def _shard(
-    shared: tuple[Plan, Store, str], task: tuple[str, Source], *, folder: str, complete: bool, threads: int
-) -> ShardFile | InputError:
-    """Return the file of one source, made unless it is there, or what is wrong with the source."""
-    plan, store, made_from = shared
+    shared: tuple[Store, tuple[Plan, Origin]], task: tuple[str, Source], *, folder: str, complete: bool, threads: int
+) -> Made | InputError:
+    """Return the file of one source, made unless it is there, and marks of its accounts, or what is wrong with it."""
+    store, (plan, origin) = shared
     name, source = task
     try:
         positions = _loaded_from(source)
-        mark = _mark(made_from, positions)
-        path = Path(folder) / f"{name}{_suffix()}"
-        if (before := _about(path)).get("made_from") == mark:
-            return ShardFile(name, path, before["accounts"], before["sha256"], reused=True)
+        mark = _mark(origin.made_from, positions)
+        path = Path(folder) / f"{name}{suffix()}"
+        if (before := intact(path)).get("made_from") == mark:
+            file = ShardFile(name, path, before["accounts"], before["sha256"], reused=True)
+            return file, _marks(_names(positions))
         batch = margin_many(positions, store, plan, threads=threads)
         columns = columns_of(batch.completed(progress=False) if complete else batch)
     except CrossMarginError as error:
         problems = error.problems if isinstance(error, InputError) else (Problem(str(error), "figures"),)
         return InputError([evolve(each, where=f"{name}, {each.where}") for each in problems])
-    about = _write(path, columns, mark)
-    return ShardFile(name, path, about["accounts"], about["sha256"], reused=False)
+    about = write_figures(path, columns, mark=mark, origin=origin)
+    return ShardFile(name, path, about["accounts"], about["sha256"], reused=False), _marks(_names(positions))
 
 
 def _loaded_from(source: Any) -> Positions:
@@ -276,18 +233,6 @@ def _accounts_of(positions: Positions, rows: NDArray[np.int64], first: int, last
     return Positions(account - first, product, quantity, positions.labels[first:last], positions.template[first:last])
 
 
-def _joined(name: str, parts: list[NDArray[Any]]) -> NDArray[Any]:
-    """Return a column of several files as one, every value as it is."""
-    held = [part for part in parts if part.size] or parts
-    kinds = {part.dtype.kind for part in held}
-    if kinds == {"i", "u"} and all(part.min() >= 0 for part in held):
-        held = [part.astype(np.uint64) for part in held]
-    elif len(kinds) > 1:
-        fix = "Call accounts by text in all sources, or by whole numbers of one sign."
-        raise InputError([Problem("differs in kind from file to file; read them one by one.", name, fix)])
-    return np.concatenate(held) if held else np.empty(0)
-
-
 # ---------------------------------------------------------------------------------------------------- what is refused
 
 
@@ -303,6 +248,7 @@ def _check(sources: object, pnl: Any, plan: Plan, *, folder: object, precision: 
         if not (isinstance(source, Positions) or callable(source)):
             fix = "Give Positions or a function that returns them."
             problems.add(f"is {type(source).__name__}.", where=f"source {name!r}", fix=fix)
+    problems.extend(_standing_twice_here(sources if isinstance(sources, Mapping) else {}))
     if isinstance(pnl, Stream):
         problems.add("is Stream.", where="pnl", fix="Give that of plan.revalue(), or store it.")
     if not isinstance(folder, str | PathLike) or not isinstance(fspath(folder), str) or "\0" in fspath(folder):
@@ -310,6 +256,48 @@ def _check(sources: object, pnl: Any, plan: Plan, *, folder: object, precision: 
     with problems.collecting():
         refuse(Positions([], [], []), pnl, plan, precision=precision, threads=threads)
     problems.raise_if_any()
+
+
+def _standing_twice_here(sources: Mapping[str, Source]) -> list[Problem]:
+    """Return which accounts stand in two sources that are given as positions."""
+    here = {name: _names(each) for name, each in sources.items() if isinstance(each, Positions)}
+    named = {name: called for name, called in here.items() if called.ndim == 1 and called.dtype.kind in "iuU"}
+    return _standing_twice({name: _marks(called) for name, called in named.items()}, named.__getitem__)
+
+
+def _standing_twice(marks: Mapping[str, NDArray[np.uint64]], names: Callable[[str], NDArray[Any]]) -> list[Problem]:
+    """Return which accounts stand in two sources, by marks of their names; what shares a mark is looked up by name."""
+    every = np.sort(np.concatenate([np.zeros(0, np.uint64), *marks.values()]))
+    twice = np.unique(every[1:][every[1:] == every[:-1]])
+    standing: dict[Any, list[str]] = {}
+    for source in [name for name, mine in marks.items() if np.isin(mine, twice).any()]:
+        held = names(source)
+        for account in np.unique(held[np.isin(_marks_of(held), twice)]).tolist():
+            standing.setdefault(account, []).append(source)
+    shared: dict[tuple[str, ...], list[str]] = {}
+    for account, together in standing.items():
+        if len(together) > 1:
+            shared.setdefault(tuple(together), []).append(repr(account))
+    fix = "Give all rows of an account in one source."
+    return [
+        Problem(f"have accounts in common: {listed(accounts, most=_NAMED)}.", f"sources {listed(map(repr, both))}", fix)
+        for both, accounts in shared.items()
+    ]
+
+
+def _marks(names: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return the marks of accounts, each once."""
+    return np.unique(_marks_of(names))
+
+
+def _marks_of(names: NDArray[Any]) -> NDArray[np.uint64]:
+    """Return a number for each name, the same wherever it is made, and hardly ever the same for two names."""
+    if names.dtype.kind != "U" or not names.size:
+        return names.astype(np.uint64)
+    letters = names.astype(names.dtype.newbyteorder("=")).view(np.uint32).reshape(len(names), -1)
+    weights = np.frombuffer(hashlib.shake_256(b"names").digest(8 * letters.shape[1]), "<u8") | np.uint64(1)
+    marks: NDArray[np.uint64] = np.einsum("ij,j->i", letters, weights)
+    return marks
 
 
 def _unfit(name: object) -> str:
@@ -322,11 +310,11 @@ def _unfit(name: object) -> str:
 
 def _check_folder(folder: Path, names: Iterable[str]) -> None:
     """Make the folder of a run; raise where it cannot be written or holds figures that are not of the run."""
-    wanted = {f"{name}{_suffix()}" for name in names}
+    wanted = {f"{name}{suffix()}" for name in names}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=folder):
-            held = [each.name for each in folder.iterdir() if each.suffix in _SUFFIXES and each.name[0] != "."]
+            held = [each.name for each in figure_files(folder)]
     except OSError as error:
         what = f"cannot be written ({error.strerror or error})."
         raise InputError([Problem(what, f"folder {folder}", "Give a folder that may be made and written.")]) from error
@@ -385,102 +373,5 @@ def _version() -> str:
 def _mark(made_from: str, positions: Positions) -> str:
     found = hashlib.sha256(made_from.encode())
     for column in (positions.account, positions.product, positions.quantity, positions.labels, positions.template):
-        found.update(f"{column.dtype} {column.shape}".encode() + _bytes(column))
+        found.update(f"{column.dtype} {column.shape}".encode() + plain_bytes(column))
     return found.hexdigest()
-
-
-def _bytes(column: NDArray[Any]) -> bytes:
-    """Return what a column holds, whatever width its texts are stored in and whatever machine stores it."""
-    if column.dtype.kind in "UO":
-        return "".join(f"{each!r}\n" for each in column.tolist()).encode()
-    plain = column + 0.0 if column.dtype.kind == "f" else column  # one zero
-    return plain.astype(plain.dtype.newbyteorder("<"), copy=False).tobytes()
-
-
-# ---------------------------------------------------------------------------------------------------------- files
-
-
-def _suffix() -> str:
-    return ".parquet" if find_spec("pyarrow") else ".npz"
-
-
-def _write_index(path: Path, plan: Plan, *, made_from: str, files: Iterable[ShardFile]) -> None:
-    """Write which files the run has, what all were made from, and the hash of each."""
-    held = [{"name": each.name, "file": each.path.name, "accounts": each.accounts, "sha256": each.digest}
-            for each in files]  # fmt: skip
-    with written_whole(path) as part:
-        text = json.dumps({"plan": plan.digest(), "made_from": made_from, "files": held}, indent=1)
-        part.write_text(text, encoding="utf-8")
-
-
-def _write(path: Path, columns: Columns, mark: str) -> dict[str, Any]:
-    """Write columns, then what they were made from and the hash of their file beside it; without that they are none."""
-    beside = _beside(path)
-    with written_whole(path) as part:
-        (_write_parquet if path.suffix == ".parquet" else _write_npz)(part, columns)
-        digest = hashlib.sha256(part.read_bytes()).hexdigest()
-    about = {"made_from": mark, "accounts": len(columns["account"]), "sha256": digest}
-    with written_whole(beside) as part:
-        part.write_text(json.dumps(about), encoding="utf-8")
-    return about
-
-
-def _beside(path: Path) -> Path:
-    return path.with_name(f"{path.name}.json")
-
-
-def _write_parquet(path: Path, columns: Columns) -> None:
-    arrow, parquet = extra("pyarrow", "frames"), extra("pyarrow.parquet", "frames")
-    parquet.write_table(arrow.table({name: arrow.array(column) for name, column in columns.items()}), path)
-
-
-def _write_npz(path: Path, columns: Columns) -> None:
-    with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **columns)
-
-
-def _about(path: Path) -> dict[str, Any]:
-    """Return what a file was made from, its accounts and its hash; nothing where it is not intact."""
-    about = _told(path)
-    try:
-        return about if about.get("sha256") == hashlib.sha256(path.read_bytes()).hexdigest() else {}
-    except OSError:
-        return {}
-
-
-def _told(path: Path) -> dict[str, Any]:
-    """Return what is said beside a file, if anything is."""
-    try:
-        about = json.loads(_beside(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return about if isinstance(about, dict) else {}
-
-
-def _of_run(file: ShardFile) -> Columns:
-    """Return the columns of a file if it is the one that the run made."""
-    if _told(file.path).get("sha256", file.digest) != file.digest:
-        fix = "Read the files of that run, or run this one again in a folder of its own."
-        raise CorruptShard(f"{file.path}: another run wrote it since. {fix}")
-    return _loaded(file.path, file.digest)
-
-
-def _loaded(path: Path, digest: str) -> Columns:
-    """Return the columns of a file that has this hash."""
-    try:
-        raw = path.read_bytes()
-    except OSError:
-        raw = b""
-    if hashlib.sha256(raw).hexdigest() != digest:
-        raise CorruptShard(f"{path}: is gone or not what was written. Run again to make it anew.")
-    if path.suffix == ".parquet":
-        held = extra("pyarrow", "frames").BufferReader(raw)
-        table = extra("pyarrow.parquet", "frames").ParquetFile(held).read(use_threads=False)  # no pool that outlives it
-        return {name: _array(table[name]) for name in table.column_names}
-    with np.load(BytesIO(raw), allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
-
-
-def _array(column: Any) -> NDArray[Any]:
-    values: NDArray[Any] = column.to_numpy()
-    return values.astype(str) if values.dtype.kind == "O" else values

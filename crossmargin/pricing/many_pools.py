@@ -16,7 +16,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-from attrs import frozen
+from attrs import field, frozen
 from numpy.typing import NDArray
 
 from crossmargin.columns import FloatArray
@@ -48,6 +48,8 @@ class Store:
         Largest absolute P&L of each instrument, USD.
     made_of : object
         What the P&L follows from, for who wants to know.
+    sent : dict
+        What engines keep of it, for as long as it lives; no part of it, and left behind where it is sent.
     """
 
     values: Any
@@ -55,6 +57,10 @@ class Store:
     n_instruments: int
     largest: FloatArray
     made_of: Any = None
+    sent: dict[Any, Any] = field(factory=dict, init=False, repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Store, (self.values, self.segments, self.n_instruments, self.largest, self.made_of)
 
 
 @frozen(eq=False)
