@@ -3,8 +3,8 @@
 `T9` measures the pools of three regimes on a Dask cluster of two processes of one thread each, in shards of half a
 second or more; the peer is one call in this process on two threads. Publishing positions, the tasks and the way back
 are all inside. The first call over a store also publishes its P&L, and every worker takes it in; later calls find it
-there and look whether it has changed. `T9b` is the cost of one task, beside that of the bare client. Without
-`distributed` there is nothing to measure.
+there and look whether it has changed. Files are temporary ones: `TMPDIR=/dev/shm` puts them into memory. `T9b` is the
+cost of one task, beside that of the bare client. Without `distributed` there is nothing to measure.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from importlib.util import find_spec
+from tempfile import gettempdir
 from typing import Any
 
 import numpy as np
@@ -48,8 +49,9 @@ def records() -> Iterator[Record]:
         ):
             timings = compared(ours, peer, runs=RUNS, inner=1)
             shards = f"{N_SHARDS} shards of {timings['ours_s'] * WORKERS / N_SHARDS:.1f} s, {WORKERS} workers"
+            files = f"files in {gettempdir()}"
             yield record(
-                f"T9 {held.n_accounts:,} accounts, three regimes, {shards}, {call} call over its P&L",
+                f"T9 {held.n_accounts:,} accounts, three regimes, {shards}, {files}, {call} call over its P&L",
                 "the same in one process",
                 timings,
                 promised=promised,
