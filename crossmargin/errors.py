@@ -18,8 +18,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from itertools import takewhile
-from math import inf
-from numbers import Integral
+from math import inf, isfinite
+from numbers import Integral, Real
 from typing import Any
 
 from attrs import frozen
@@ -183,6 +183,20 @@ def is_count(value: object, *, least: int = 1, most: float = inf) -> bool:
     (True, False, True, False, False)
     """
     return not isinstance(value, bool) and isinstance(value, Integral) and least <= int(value) <= most
+
+
+def is_number(value: object) -> bool:
+    """Whether something is a finite number, be it of Python or of NumPy; a truth value is none.
+
+    Examples
+    --------
+    >>> is_number(0.5), is_number(True), is_number(float("nan")), is_number("0.5"), is_number(10**400)
+    (True, False, False, False, False)
+    """
+    try:
+        return not isinstance(value, bool) and isinstance(value, Real) and isfinite(float(value))
+    except OverflowError:  # a whole number beyond any double
+        return False
 
 
 def listed(names: Iterable[object], *, most: int = MOST_LISTED) -> str:

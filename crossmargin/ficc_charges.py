@@ -10,15 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from fractions import Fraction
-from math import isfinite, sqrt
-from numbers import Real
+from math import sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from crossmargin.curves import FloatArray
-from crossmargin.errors import InputError, NumericalError, Problem, Problems, counted, is_count, suggestion
+from crossmargin.errors import InputError, NumericalError, Problem, Problems, counted, is_count, is_number, suggestion
 from crossmargin.results import Line, largest, not_modelled, scaled, total
 
 _ROUNDING = 1e-12  # relative to the squared amounts: a quadratic form this little below zero is zero
@@ -155,10 +154,10 @@ def var_charge(
     floors = {"floor_percentage_amount": floor_percentage_amount, "minimum_margin_amount": minimum_margin_amount}
     if base is None:
         problems.add("neither is given.", where="model, margin_proxy", fix="Give one of them.")
-    elif not _is_number(base):
+    elif not is_number(base):
         problems.add(f"{base!r} is not finite.", where=name)
     for floor, amount in floors.items():
-        if amount is not None and not (_is_number(amount) and amount >= 0.0):
+        if amount is not None and not (is_number(amount) and amount >= 0.0):
             problems.add(f"{amount!r} is negative or not finite.", where=floor, fix="Give USD, >= 0, or None.")
     problems.raise_if_any()
     parts = [
@@ -199,9 +198,9 @@ def portfolio_differential(increases: ArrayLike, decay: float, multiplier: float
     if series.ndim != 1 or not series.size or (series < 0.0).any():
         fix = "Give one for each cycle, decreases as 0 (charge_increases)."
         problems.add("are empty, no row, or partly negative.", where="increases", fix=fix)
-    if not _is_number(decay) or not 0.0 <= decay <= 1.0:
+    if not is_number(decay) or not 0.0 <= decay <= 1.0:
         problems.add(f"{decay!r} lies outside [0, 1].", where="decay", fix="Give a number such as 0.97.")
-    if not _is_number(multiplier) or multiplier < 0.0:
+    if not is_number(multiplier) or multiplier < 0.0:
         problems.add(f"{multiplier!r} is negative or not finite.", where="multiplier")
     problems.raise_if_any()
     mean = float(series[0])
@@ -275,7 +274,7 @@ def backtesting_charge(deficiencies: ArrayLike, observations: int, *, coverage_t
     found = _numbers(deficiencies, "deficiencies", problems)
     if found.ndim != 1 or (found < 0.0).any():
         problems.add("are no row of amounts >= 0.", where="deficiencies", fix="Give how much margin fell short.")
-    if not _is_number(coverage_target) or not 0.0 < coverage_target < 1.0:
+    if not is_number(coverage_target) or not 0.0 < coverage_target < 1.0:
         problems.add(f"{coverage_target!r} lies outside (0, 1).", where="coverage_target")
     if not is_count(rank):
         problems.add(f"{rank!r} is no rank.", where="rank", fix="Give 1 for the largest, 3 for the third.")
@@ -375,9 +374,9 @@ def blackout_adjustment(pools: Iterable[Mapping[str, Any]]) -> Line:
         _check_fields(problems, row, ("pool", "face", "paydown"), where)
         face, share = row.get("face", 0.0), row.get("paydown", 0.0)
         _check_amount(problems, face, f"{where}, 'face'", signed=True)
-        if not _is_number(share) or not 0.0 <= share <= 1.0:
+        if not is_number(share) or not 0.0 <= share <= 1.0:
             problems.add(f"{share!r} lies outside [0, 1].", where=f"{where}, 'paydown'")
-        elif _is_number(face):
+        elif is_number(face):
             lines.append(scaled(str(row.get("pool", number)), share, Line("face pledged", face)))
     problems.raise_if_any()
     return total("blackout_period_exposure", lines)
@@ -452,11 +451,7 @@ def _check_fields(problems: Problems, row: Mapping[str, Any], fields: tuple[str,
 
 
 def _check_amount(problems: Problems, value: Any, where: str, *, signed: bool = False) -> bool:
-    good = _is_number(value) and (signed or value >= 0.0)
+    good = is_number(value) and (signed or value >= 0.0)
     if not good:
         problems.add(f"{value!r} is {'' if signed else 'negative or '}not finite.", where=where)
     return good
-
-
-def _is_number(value: object) -> bool:
-    return not isinstance(value, bool) and isinstance(value, Real) and isfinite(float(value))

@@ -6,18 +6,16 @@ Which positions share a pool is a regime's affair.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Collection, Iterable
 from datetime import date, datetime
 from functools import cached_property
-from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
 from crossmargin.accounts import Account, AccountClass, Customer, Firm
-from crossmargin.errors import InputError, Problem, counted, suggestion
+from crossmargin.errors import InputError, Problem, counted, is_number, suggestion
 from crossmargin.markup import fragment, table
 from crossmargin.posted import CARRYING_FIRM, MOST_QUANTITY, Posted, matured, problems_with
 from crossmargin.products import Product
@@ -256,7 +254,7 @@ def _unusable(position: Position) -> Iterable[Problem]:
     """Yield what is wrong with the number and the date of a position, whatever their types."""
     quantity, settles = (_any(getattr(position, name)) for name in ("quantity", "settles"))
     where = f"position {position.id!r}, field 'quantity'"
-    if isinstance(quantity, bool) or not isinstance(quantity, Real) or not math.isfinite(quantity):
+    if not is_number(quantity):
         yield Problem(f"quantity is {quantity!r}.", where, "Give a finite signed number.")
     elif abs(float(quantity)) > MOST_QUANTITY:
         yield Problem(f"quantity is {quantity:g}, beyond {MOST_QUANTITY:g}.", where, "Is it mistyped?")

@@ -10,13 +10,12 @@ import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import date
-from numbers import Real
 from typing import Any, ClassVar, TypeAlias
 
 from attrs import field, frozen
 
 from crossmargin.accounts import AccountClass, as_account_class
-from crossmargin.errors import Problem, Problems, suggestion
+from crossmargin.errors import Problem, Problems, is_number, suggestion
 from crossmargin.products.equities import ETF, Stock
 from crossmargin.products.treasuries import TREASURY_SECURITIES, TreasurySecurity
 
@@ -189,7 +188,7 @@ def passing_on(posted: Sequence[Posted]) -> Iterator[Problem]:
 
 def _check_one(problems: Problems, each: Posted) -> None:
     where, asset, quantity = f"posted {each.id!r}", _any(each.asset), _any(each.quantity)
-    if isinstance(quantity, bool) or not isinstance(quantity, Real) or not math.isfinite(quantity) or quantity < 0:
+    if not is_number(quantity) or quantity < 0:
         fix = "Give a finite number, 0 or more: what is owed is a requirement, not collateral."
         problems.add(f"quantity is {quantity}.", where=f"{where}, field 'quantity'", fix=fix)
     elif float(quantity) > MOST_QUANTITY:

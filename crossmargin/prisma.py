@@ -8,8 +8,6 @@ Eurex Clearing's own are not public in full. What a whole pool owes is `historic
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from math import isfinite
-from numbers import Real
 from types import MappingProxyType
 from typing import Any
 
@@ -17,7 +15,7 @@ import numpy as np
 from attrs import frozen
 from numpy.typing import ArrayLike
 
-from crossmargin.errors import InputError, NumericalError, Problem, Problems, counted, is_count, suggestion
+from crossmargin.errors import InputError, NumericalError, Problem, Problems, counted, is_count, is_number, suggestion
 from crossmargin.risk import FloatArray, TailMeasure, TailValue
 
 MIDPOINTS = 5  # Hyndman and Fan's number for plotting positions (i - 1/2) / n: the quantile that Prisma publishes
@@ -135,11 +133,11 @@ def robust_factor(base_confidence: float, target_confidence: float, degrees_of_f
 
     problems = Problems()
     for name, value in (("base_confidence", base_confidence), ("target_confidence", target_confidence)):
-        if not _is_number(value) or not 0.0 < value < 1.0:
+        if not is_number(value) or not 0.0 < value < 1.0:
             problems.add(f"{value!r} is out of range.", where=name, fix="Give a number strictly between 0 and 1.")
     if base_confidence == 1.0 / 2.0:
         problems.add("0.5 has no tail to scale from.", where="base_confidence", fix="Give one above 0.5.")
-    if not _is_number(degrees_of_freedom) or degrees_of_freedom <= 0.0:
+    if not is_number(degrees_of_freedom) or degrees_of_freedom <= 0.0:
         problems.add(f"{degrees_of_freedom!r} is not above 0.", where="degrees_of_freedom")
     problems.raise_if_any()
     tails = np.array([1.0 - base_confidence, 1.0 - target_confidence])
@@ -301,7 +299,7 @@ def liquidity_factor(relative_size_pct: float, table: Iterable[Mapping[str, floa
     0.15
     """
     rows = _checked_table(table)
-    if not _is_number(relative_size_pct) or not rows[0]["from_pct"] <= relative_size_pct <= rows[-1]["to_pct"]:
+    if not is_number(relative_size_pct) or not rows[0]["from_pct"] <= relative_size_pct <= rows[-1]["to_pct"]:
         fix = f"The table runs from {rows[0]['from_pct']} to {rows[-1]['to_pct']} per cent: extend it."
         raise InputError([Problem(f"{relative_size_pct!r} is off the table.", "relative_size_pct", fix)])
     row = next(row for row in rows if relative_size_pct <= row["to_pct"])
@@ -328,7 +326,7 @@ def diversification_share(portfolio_var: float, position_vars: Iterable[float], 
     _check_amounts(problems, portfolio_var=portfolio_var, alpha_floor=floor)
     for number, value in enumerate(found, 1):
         _check_amounts(problems, **{f"position_var {number}": value})
-    if _is_number(floor) and floor > 1.0:
+    if is_number(floor) and floor > 1.0:
         problems.add(f"{floor!r} is above 1.", where="alpha_floor", fix="Give a share.")
     problems.raise_if_any()
     standalone = float(np.sum(found))
@@ -392,7 +390,7 @@ def _checked_table(table: Iterable[Mapping[str, float]]) -> tuple[Mapping[str, f
         where = f"factor table row {number}"
         if row["from_pct"] >= row["to_pct"] or (number > 1 and row["from_pct"] != rows[number - 2]["to_pct"]):
             problems.add("does not follow on the row before it.", where=where, fix="Join the rows, sizes ascending.")
-        if not all(_is_number(value) and value >= 0.0 for value in row.values()):
+        if not all(is_number(value) and value >= 0.0 for value in row.values()):
             problems.add("holds a value that is negative or not finite.", where=where)
     problems.raise_if_any()
     return rows
@@ -418,7 +416,7 @@ def _check_set(each: RiskMeasureSet, where: str, problems: Problems) -> None:
 
 def _check_quotes(position: LiquidityPosition, where: str, problems: Problems) -> None:
     quotes = (position.bid, position.ask, position.position_value)
-    if not all(_is_number(value) for value in quotes):
+    if not all(is_number(value) for value in quotes):
         problems.add(f"{quotes} are not all finite numbers.", where=f"{where}: bid, ask, value")
     elif position.bid > position.ask or position.bid + position.ask <= 0.0:
         fix = "Give bid <= ask around a positive middle."
@@ -427,7 +425,7 @@ def _check_quotes(position: LiquidityPosition, where: str, problems: Problems) -
 
 def _check_amounts(problems: Problems, **amounts: float) -> None:
     for name, value in amounts.items():
-        if not _is_number(value) or value < 0.0:
+        if not is_number(value) or value < 0.0:
             problems.add(f"{value!r} is negative or not finite.", where=name, fix="Give a number, >= 0.")
 
 
@@ -438,7 +436,3 @@ def _numbers(pnl: ArrayLike) -> FloatArray:
         raise InputError(
             [Problem(f"not an array of numbers ({error}).", "pnl", "Give numbers of one shape.")]
         ) from error
-
-
-def _is_number(value: object) -> bool:
-    return not isinstance(value, bool) and isinstance(value, Real) and isfinite(float(value))

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias, TypeVar, Union, get_args, get_origin
 import attrs
 from attrs import field, frozen
 
-from crossmargin.errors import InputError, Problem, Problems, counted, kind_given, suggestion
+from crossmargin.errors import InputError, Problem, Problems, counted, is_number, kind_given, suggestion
 
 Path: TypeAlias = tuple[Any, ...]  # the path of what holds the value, and its name or number there
 _Names = TypeVar("_Names", bound=Enum)
@@ -285,13 +285,6 @@ class _Reading:
         return kind(data) if isinstance(kind, type) else data
 
 
-def _is_number(data: Any) -> bool:
-    try:
-        return isinstance(data, int | float) and not isinstance(data, bool) and isfinite(data)
-    except OverflowError:  # a whole number beyond any double
-        return False
-
-
 def _all_finite(data: Any) -> bool:
     if isinstance(data, list | dict):
         return all(map(_all_finite, data.values() if isinstance(data, dict) else data))
@@ -309,7 +302,7 @@ _SIMPLE: Mapping[Any, tuple[str, Callable[[Any], bool]]] = {
     str: ("text", lambda data: isinstance(data, str)),
     bool: ("true or false", lambda data: isinstance(data, bool)),
     int: ("whole number", lambda data: isinstance(data, int) and not isinstance(data, bool)),
-    float: ("finite number", _is_number),
+    float: ("finite number", is_number),
     date: ("date YYYY-MM-DD", _is_date),
 }
 _LONGEST = 60  # characters of a value that a message shows

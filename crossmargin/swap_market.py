@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
-from math import isfinite
-from numbers import Real
 from typing import Any, TypeAlias
 
 import numpy as np
 from attrs import field, frozen
 
 from crossmargin.columns import FloatArray, as_date, readonly
-from crossmargin.errors import Problem, Problems, check_kinds, counted
+from crossmargin.errors import Problem, Problems, check_kinds, counted, is_number
 from crossmargin.products.security_based import STANDARD_RECOVERY
 
 Fixings: TypeAlias = Mapping[str, Mapping[date, float]]
@@ -132,4 +130,4 @@ def swap_market_problems(
 
 
 def _is_decimal(value: Any, *, below: float = 1.0) -> bool:
-    return not isinstance(value, bool) and isinstance(value, Real) and isfinite(value) and abs(float(value)) < below
+    return is_number(value) and abs(float(value)) < below

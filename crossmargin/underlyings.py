@@ -5,7 +5,6 @@ An `Underlying` is part of a `Market`. Data only: surfaces are built and read in
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
 from numbers import Real
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 
 from attrs import field, frozen
 
-from crossmargin.errors import Problem, Problems, suggestion
+from crossmargin.errors import Problem, Problems, is_number, suggestion
 from crossmargin.products.equities import ETF, Security, Stock, ticker_of
 from crossmargin.products.futures import IndexFuture
 from crossmargin.products.options import FutureOption, ListedOption
@@ -25,20 +24,16 @@ if TYPE_CHECKING:
 SmileRule: TypeAlias = Literal["sticky_strike", "sticky_moneyness", "sticky_delta"]
 
 
-def _finite(value: Any) -> bool:
-    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
-
-
 def _is_dividend(value: Any) -> bool:
     """Whether a value is a day, without a time of day, and an amount."""
     if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
         return False
     day, amount = value
-    return isinstance(day, date) and not isinstance(day, datetime) and _finite(amount) and bool(amount >= 0.0)
+    return isinstance(day, date) and not isinstance(day, datetime) and is_number(amount) and bool(amount >= 0.0)
 
 
 def _is_volatility(value: Any) -> bool:
-    return value is None or hasattr(value, "smiles") or (_finite(value) and value >= 0.0)
+    return value is None or hasattr(value, "smiles") or (is_number(value) and value >= 0.0)
 
 
 def _plain(value: Any) -> Any:
@@ -86,11 +81,11 @@ class Underlying:
         symbol: object = self.symbol
         if not isinstance(symbol, str) or not symbol.strip():
             problems.add("its symbol is no name.", where=where, fix="Give a ticker, or the symbol of a future.")
-        if self.spot is not None and not (_finite(self.spot) and self.spot > 0.0):
+        if self.spot is not None and not (is_number(self.spot) and self.spot > 0.0):
             problems.add(f"spot is {self.spot!r}.", where=where, fix="Give a finite price above 0.")
         if not _is_volatility(self.volatility):
             problems.add(f"volatility is {self.volatility!r}.", where=where, fix="Give 0.2 for 20 %, or a surface.")
-        if not _finite(self.dividend_yield):
+        if not is_number(self.dividend_yield):
             problems.add(f"dividend_yield is {self.dividend_yield!r}.", where=where, fix="Give a decimal.")
         if not all(map(_is_dividend, self.dividends)):
             problems.add("a cash dividend is no amount.", where=where, fix="Give (date, USD per unit, 0 or more).")

@@ -12,15 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import date, datetime
-from math import isfinite
-from numbers import Real
 from typing import Any
 
 from attrs import evolve, field, frozen
 
 from crossmargin.accounts import AccountClass, Agreement, ClearingHouse
 from crossmargin.eligibility import Case, Test
-from crossmargin.errors import InputError, Problem, Problems, suggestion
+from crossmargin.errors import InputError, Problem, Problems, is_number, suggestion
 from crossmargin.parameters import Reader
 from crossmargin.portfolio import Pool
 from crossmargin.products.calendars import add_business_days
@@ -55,7 +53,7 @@ POLICIES = ("zero_reduction", USE_LAST_FACTOR)
 
 def _as_line(amount: Any) -> Any:
     """Return a line for an amount; what is none is left to be refused."""
-    return Line("model amount", float(amount)) if _is_number(amount) and amount >= 0 else amount
+    return Line("model amount", float(amount)) if is_number(amount) and amount >= 0 else amount
 
 
 @frozen
@@ -387,13 +385,9 @@ def _check_cycles(*sides: tuple[CycleFactor, Iterable[Mapping[str, str]]]) -> No
 def _refuse_bad_limits(cap: float, minimum: float) -> None:
     problems = Problems()
     for name, value in (("cap", cap), ("minimum", minimum)):
-        if not (_is_number(value) and 0 <= value <= 1):
+        if not (is_number(value) and 0 <= value <= 1):
             problems.add(f"{name} is {value!r}, not in [0, 1].", where="two_pot")
     problems.raise_if_any()
-
-
-def _is_number(value: object) -> bool:
-    return not isinstance(value, bool) and isinstance(value, Real) and isfinite(float(value))
 
 
 def _runs_long_enough(security: TreasurySecurity, case: Case, p: Reader) -> bool:

@@ -9,12 +9,10 @@ is over, and the clause that was read does not say how the two pots share a redu
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import isfinite
-from numbers import Real
 
 from attrs import frozen
 
-from crossmargin.errors import Problems
+from crossmargin.errors import Problems, is_number
 
 
 @frozen
@@ -45,15 +43,11 @@ def spread_credits(spreads: Iterable[Spread]) -> tuple[float, ...]:
     """
     spreads, problems = tuple(spreads), Problems()
     for number, spread in enumerate(spreads):
-        if not (_is_number(spread.credit_rate) and 0 <= spread.credit_rate <= 1):
+        if not (is_number(spread.credit_rate) and 0 <= spread.credit_rate <= 1):
             problems.add(f"credit_rate is {spread.credit_rate!r}.", where=f"spread {number}", fix="Give 0 to 1.")
         for name in ("outright_margin_a", "outright_margin_b"):
             amount = getattr(spread, name)
-            if not (_is_number(amount) and amount >= 0):
+            if not (is_number(amount) and amount >= 0):
                 problems.add(f"{name} is {amount!r}.", where=f"spread {number}", fix="Give 0 or more, USD.")
     problems.raise_if_any("Spread credits cannot be calculated")
     return tuple(s.credit_rate * min(s.outright_margin_a, s.outright_margin_b) for s in spreads)
-
-
-def _is_number(value: object) -> bool:
-    return not isinstance(value, bool) and isinstance(value, Real) and isfinite(float(value))

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from numbers import Real
 from typing import Any
 
 from attrs import evolve, field, fields_dict, frozen
 
 from crossmargin.accounts import AccountClass
-from crossmargin.errors import Problems, suggestion
+from crossmargin.errors import Problems, is_number, suggestion
 from crossmargin.methodology import Inputs, unmodelled
 from crossmargin.parameters import Reader
 from crossmargin.portfolio import Pool, Portfolio
@@ -68,7 +67,7 @@ class HouseTerms:
         problems, where = Problems(), f"house terms of {self.firm or 'every firm'}"
         for name, least in (("multiplier", 1), ("add_on", 0), ("minimum", 0)):
             value = getattr(self, name)
-            if not _is_number(value) or value < least:
+            if not is_number(value) or value < least:
                 fix = f"House terms are never milder than the rules: give {least} or more."
                 problems.add(f"{value!r} is no number, or too low.", where=f"{where}, {name}", fix=fix)
         classes = [each.value for each in AccountClass]
@@ -214,10 +213,6 @@ def _refuse_unknown(terms: Iterable[HouseTerms], portfolio: Portfolio) -> None:
             if id not in portfolio.owners:
                 problems.add(f"unknown owner {id!r}.", where=where, fix=suggestion(id, portfolio.owners))
     problems.raise_if_any()
-
-
-def _is_number(value: object) -> bool:
-    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
 
 
 def _speculates(terms: HouseTerms, owner: str) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from numbers import Real
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ import numpy as np
 from attrs import evolve, field, frozen
 
 from crossmargin.columns import FloatArray, readonly
-from crossmargin.errors import Problem, Problems, suggestion
+from crossmargin.errors import Problem, Problems, is_number, suggestion
 from crossmargin.records import as_tuple
 from crossmargin.results import Line, scaled, total
 from crossmargin.simm.calibration import LICENCE, Calibration
@@ -62,7 +61,7 @@ class AddOns:
         for name, value in self.multipliers.items():
             if name not in PRODUCT_CLASSES:
                 problems.add(f"{name!r} is unknown.", where="multipliers", fix=suggestion(name, PRODUCT_CLASSES))
-            if not (_is_number(value) and value >= 1.0):
+            if not (is_number(value) and value >= 1.0):
                 problems.add(f"{value!r} is below 1.", where=f"multipliers {name!r}", fix="Give 1 or more.")
         for place, amount in enumerate(self.fixed_usd):
             _check_amount(problems, amount, f"fixed_usd[{place}]")
@@ -100,12 +99,8 @@ def notional_add_ons(
     return tuple(NotionalAddOn(product, factor, held.get(product, 0.0)) for product, factor in factors)
 
 
-def _is_number(value: object) -> bool:
-    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(float(value))
-
-
 def _check_amount(problems: Problems, value: float, where: str) -> None:
-    if not (_is_number(value) and value >= 0.0):
+    if not (is_number(value) and value >= 0.0):
         problems.add(f"{value!r} is not a finite number of at least 0.", where=where)
 
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from math import isfinite
-from numbers import Real
 from typing import Any
 
 from attrs import evolve, field, frozen
 
-from crossmargin.errors import Problems
+from crossmargin.errors import Problems, is_number
 from crossmargin.io.span.combinations import COMBINATIONS, WHOLE_ARRAY, Allocated, allocated, method_of
 from crossmargin.io.span.tables import FINE_ARRAYS, ContractKey, ProductFamily, SpanFile, find_contract, key_of
 from crossmargin.span.portfolio import AccountType, Contract, Holding, SpanPortfolio
@@ -100,7 +99,7 @@ def span_portfolio(
 
 def _found(file: SpanFile, key: ContractKey, quantity: Any, problems: Problems) -> list[_Held]:
     """Return the contract that is held, or nothing and a problem."""
-    if isinstance(quantity, bool) or not isinstance(quantity, Real) or not isfinite(quantity):
+    if not is_number(quantity):
         problems.add(f"{quantity!r} is not a finite number.", where=f"{key}, quantity", fix="Give contracts, long > 0.")
         return []
     found: list[_Held] = []
