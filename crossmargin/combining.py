@@ -7,12 +7,9 @@ The tail measures themselves are in `risk`.
 
 from __future__ import annotations
 
-from math import isfinite
-from numbers import Real
-
 from attrs import frozen
 
-from crossmargin.errors import Problems
+from crossmargin.errors import Problems, is_number
 
 
 @frozen
@@ -138,12 +135,12 @@ def offset_cap(standalone: float, combined: float, reduction_cap: float) -> floa
     return standalone - reduction_cap * (standalone - combined)
 
 
-def _check(shares: tuple[str, ...], **amounts: object) -> None:
+def _check(shares: tuple[str, ...], **amounts: float) -> None:
     """Raise for every amount that is not a finite number, and for every name in `shares` outside [0, 1]."""
     problems = Problems()
     for name, value in amounts.items():
-        if not isinstance(value, Real) or not isfinite(float(value)):
+        if not is_number(value):
             problems.add(f"{value!r} is not a finite number.", where=name)
-        elif name in shares and not 0.0 <= float(value) <= 1.0:
+        elif name in shares and not 0.0 <= value <= 1.0:
             problems.add(f"{value!r} is not a fraction from 0 to 1.", where=name)
     problems.raise_if_any()

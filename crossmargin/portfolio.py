@@ -159,7 +159,7 @@ class Pool:
 def _tables(portfolio: Portfolio) -> Iterable[str]:
     """Yield the first positions, each with its account, and the first deposits as HTML."""
     sizes = {name: len(getattr(portfolio, f"{name}s")) for name in ("position", "customer", "account", "firm")}
-    counts = ", ".join(f"{counted(count, name)}" for name, count in sizes.items())
+    counts = ", ".join(counted(count, name) for name, count in sizes.items())
     rows = [
         (each.id, each.product.symbol, each.account, *_whose(portfolio.account_of(each)), f"{each.quantity:,.10g}")
         for each in portfolio.positions[:_SHOWN]

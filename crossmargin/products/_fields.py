@@ -10,10 +10,9 @@ from collections.abc import Collection
 from datetime import date, datetime
 from decimal import Decimal
 from hashlib import blake2b
-from math import isfinite
-from numbers import Real
 from typing import Any
 
+from crossmargin import errors
 from crossmargin.errors import Problems, suggestion
 
 _LARGEST_RATE = 1.0  # 100 %: anything above is a rate typed in per cent
@@ -31,7 +30,7 @@ def is_date(problems: Problems, value: Any, where: str) -> bool:
 
 def is_number(problems: Problems, value: Any, where: str) -> bool:
     """Note a value that is not a finite real number."""
-    if isinstance(value, bool) or not isinstance(value, Real) or not isfinite(value):
+    if not errors.is_number(value):
         problems.add(f"{value!r} is not a finite number.", where=where)
         return False
     return True
