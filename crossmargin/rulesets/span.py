@@ -42,6 +42,7 @@ from crossmargin.span.portfolio import (
     Holding,
     InterSpread,
     Leg,
+    MonthRange,
     SpanPortfolio,
     Tier,
 )
@@ -233,8 +234,7 @@ def _commodity(code: str, held: Iterable[Holding], arrays: _Arrays, p: Reader) -
         short_option_rate=p.short_option_minimum_rate,
         short_option_method=p.short_option_minimum_method,
         price_risk_method=p.price_risk_method,
-        nearest_month_price_scan_range=row["price_scan_range"],
-        nearest_month_delta_scaling_factor=row["delta_scaling_factor"],
+        month_ranges=[MonthRange(_FIRST_MONTH, row["price_scan_range"], row["delta_scaling_factor"])],
     )
 
 

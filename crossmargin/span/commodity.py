@@ -297,13 +297,14 @@ def _gross_scan(commodity: CombinedCommodity, holdings: Iterable[Holding]) -> tu
     return ScanRisk(line.value, 0.0, line.value), line
 
 
-def _price_risk(commodity: CombinedCommodity, risk: ScanRisk, net: float) -> float | None:
+def _price_risk(commodity: CombinedCommodity, risk: ScanRisk, net: float, tier: Tier | None = None) -> float | None:
+    nearest = commodity.nearest(tier)
     return weighted_price_risk(
         risk.futures_price_risk,
         net,
         method=commodity.price_risk_method,
-        price_scan_range=commodity.nearest_month_price_scan_range,
-        delta_scaling_factor=commodity.nearest_month_delta_scaling_factor,
+        price_scan_range=nearest.price_scan_range if nearest else None,
+        delta_scaling_factor=nearest.delta_scaling_factor if nearest else 1.0,
     )
 
 
@@ -320,7 +321,7 @@ def _tier_price_risks(
     for tier in leg_tiers(commodity):
         mine = [holding for holding in holdings if tier.contains(holding.contract.month)]
         if mine and commodity.scan_tiers:
-            found[tier.number] = _price_risk(commodity, scan(_losses(mine)).risk, _net_delta(mine))
+            found[tier.number] = _price_risk(commodity, scan(_losses(mine)).risk, _net_delta(mine), tier)
         elif mine:
             found[tier.number] = whole
     return found

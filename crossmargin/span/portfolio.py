@@ -108,6 +108,24 @@ class Holding:
 
 
 @frozen
+class MonthRange:
+    """The price scan range of one futures month, money per contract, and the delta scaling factor of its contract."""
+
+    month: int
+    price_scan_range: float
+    delta_scaling_factor: float = 1.0
+
+    def __attrs_post_init__(self) -> None:
+        problems, where = Problems(), f"scan range of month {self.month}"
+        check_month(problems, self.month, where)
+        check_number(problems, self.price_scan_range, f"{where}, price_scan_range", least=0.0)
+        factor = self.delta_scaling_factor
+        if check_number(problems, factor, f"{where}, delta_scaling_factor") and factor <= 0:
+            problems.add("is not above zero.", where=f"{where}, delta_scaling_factor")
+        problems.raise_if_any()
+
+
+@frozen
 class Tier:
     """A range of contract months, both ends included; tiers may overlap.
 
@@ -274,7 +292,9 @@ class CombinedCommodity:
     short_option_rate : float
         Money per short option; `short_option_method` counts calls and puts together or the larger of the two.
     price_risk_method : {"normal", "scan_range_cap", "scan_range"}
-        The latter two need `nearest_month_price_scan_range`, money, and its `nearest_month_delta_scaling_factor`.
+        The latter two need `month_ranges`.
+    month_ranges : tuple of MonthRange
+        Of futures months; what counts is the nearest one, in a scanning tier the nearest of its own.
     initial_ratios, adjustment_factors : mapping
         By account type; empty where the exchange publishes none, which leaves the risk as it is.
     limit_option_value : bool
@@ -301,8 +321,7 @@ class CombinedCommodity:
     short_option_rate: float = 0.0
     short_option_method: ShortOptionMethod = "sum"
     price_risk_method: PriceRiskMethod = "normal"
-    nearest_month_price_scan_range: float | None = None
-    nearest_month_delta_scaling_factor: float = 1.0
+    month_ranges: tuple[MonthRange, ...] = field(default=(), converter=as_tuple, repr=False)
     initial_ratios: Mapping[str, float] = field(factory=dict, converter=_named)
     adjustment_factors: Mapping[str, float] = field(factory=dict, converter=_named)
     limit_option_value: bool = False
@@ -314,7 +333,11 @@ class CombinedCommodity:
         problems, where = Problems(), f"combined commodity {self.code!r}"
         check_number(problems, self.short_option_rate, f"{where}, short_option_rate", least=0.0)
         check_name(problems, self.short_option_method, f"{where}, short_option_method", get_args(ShortOptionMethod))
-        _check_price_risk(problems, self, where)
+        method = self.price_risk_method
+        check_name(problems, method, f"{where}, price_risk_method", get_args(PriceRiskMethod))
+        if method != "normal" and not self.month_ranges:
+            fix = f"The method {method!r} needs one."
+            problems.add("there is none.", where=f"{where}, month_ranges", fix=fix)
         for name in ("initial_ratios", "adjustment_factors"):
             for account_type, ratio in getattr(self, name).items():
                 check_name(problems, account_type, f"{where}, {name}", get_args(AccountType))
@@ -322,6 +345,11 @@ class CombinedCommodity:
         _check_arrays(problems, self.holdings, where)
         _check_calendar(problems, self, where)
         problems.raise_if_any()
+
+    def nearest(self, tier: Tier | None = None) -> MonthRange | None:
+        """Return the range of the nearest month, of a tier the nearest of its own if it has any."""
+        mine = [each for each in self.month_ranges if tier is not None and tier.contains(each.month)]
+        return min(mine or self.month_ranges, key=lambda each: each.month, default=None)
 
 
 @frozen(kw_only=True)
@@ -428,19 +456,6 @@ def _check_unique(problems: Problems, codes: Iterable[str], what: str) -> None:
         if code in seen:
             problems.add("stands twice.", where=f"{what} {code!r}", fix="Give each its own code, or merge them.")
         seen.add(code)
-
-
-def _check_price_risk(problems: Problems, commodity: CombinedCommodity, where: str) -> None:
-    method, range_ = commodity.price_risk_method, commodity.nearest_month_price_scan_range
-    check_name(problems, method, f"{where}, price_risk_method", get_args(PriceRiskMethod))
-    factor = commodity.nearest_month_delta_scaling_factor
-    if check_number(problems, factor, f"{where}, nearest_month_delta_scaling_factor") and factor <= 0:
-        problems.add("is not above zero.", where=f"{where}, nearest_month_delta_scaling_factor")
-    if range_ is not None:
-        check_number(problems, range_, f"{where}, nearest_month_price_scan_range", least=0.0)
-    elif method != "normal":
-        fix = f"The method {method!r} needs it."
-        problems.add("is missing.", where=f"{where}, nearest_month_price_scan_range", fix=fix)
 
 
 def _check_arrays(problems: Problems, holdings: tuple[Holding, ...], where: str) -> None:

@@ -17,6 +17,7 @@ from crossmargin.span import (
     Holding,
     InterSpread,
     Leg,
+    MonthRange,
     ScanSpread,
     SpanPortfolio,
     SpotMonth,
@@ -189,6 +190,22 @@ def test_a_credit_on_a_tier_weighs_that_tier_only():
     spread = InterSpread(1, 50, [Leg("AA", 1, "A", tier=2), Leg("BB", 1, "B")])
     result = span_requirement(SpanPortfolio(commodities=[held, BB], inter_spreads=[spread]))
     assert result.commodities[0].charges.inter_commodity_credit.value == pytest.approx(-0.5 * 3 * 700)
+
+
+@pytest.mark.parametrize(("method", "of_one"), [("scan_range", 600.0), ("scan_range_cap", 600.0), ("normal", 700.0)])
+def test_the_price_risk_of_a_tier_is_that_of_its_own_nearest_month(method, of_one):
+    tiers = [Tier(1, MAR, MAR), Tier(2, JUN, DEC), Tier(3, 202701, 202712)]
+    held = commodity(
+        "AA",
+        (future("AA-12", DEC, scan_range=700.0), 3),
+        scan_tiers=tiers,
+        price_risk_method=method,
+        month_ranges=[MonthRange(MAR, 1000.0), MonthRange(DEC, 650.0), MonthRange(JUN, 300.0, 0.5)],
+    )
+    assert [held.nearest(tier).month for tier in tiers] == [MAR, JUN, MAR]  # the last has none of its own
+    spread = InterSpread(1, 50, [Leg("AA", 1, "A", tier=2), Leg("BB", 1, "B")])
+    result = span_requirement(SpanPortfolio(commodities=[held, BB], inter_spreads=[spread]))
+    assert result.commodities[0].charges.inter_commodity_credit.value == pytest.approx(-0.5 * 3 * of_one)
 
 
 def test_tiers_for_spreads_only_leave_the_scan_as_it_is():
@@ -382,7 +399,7 @@ def test_where_the_price_risk_is_the_scan_range_a_flat_book_pays_it_too():
         (future("AA-6", JUN), -2),
         series_spreads=[spread],
         price_risk_method="scan_range",
-        nearest_month_price_scan_range=800.0,
+        month_ranges=[MonthRange(JUN, 950.0), MonthRange(MAR, 800.0)],
     )
     assert maintenance(held) == pytest.approx(2 * 2 * 800 * 0.05)
 
@@ -454,8 +471,9 @@ def test_a_clerk_can_follow_the_lines():
         ),
         (lambda: commodity("AA", short_option_rate=-1), "short_option_rate"),
         (lambda: commodity("AA", short_option_method="add"), "short_option_method"),
-        (lambda: commodity("AA", price_risk_method="scan_range"), "needs it"),
-        (lambda: commodity("AA", nearest_month_delta_scaling_factor=0), "not above zero"),
+        (lambda: commodity("AA", price_risk_method="scan_range"), "needs one"),
+        (lambda: MonthRange(MAR, 800.0, 0.0), "not above zero"),
+        (lambda: MonthRange(202613, -1.0), "scan range of month 202613, price_scan_range"),
         (lambda: commodity("AA", initial_ratios={"broker": 1}), "unknown 'broker'"),
         (lambda: commodity("AA", adjustment_factors={"member": -1}), "adjustment_factors"),
         (lambda: SpanPortfolio(commodities=[AA, AA]), "stands twice"),

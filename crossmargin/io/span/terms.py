@@ -7,7 +7,7 @@ calculation cannot do is a gap of its commodity or a note of the file, never dro
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
@@ -16,13 +16,14 @@ from attrs import evolve, field, frozen
 
 from crossmargin.errors import InputError, Problem, counted
 from crossmargin.io.span.layouts import LAYOUTS, Layout
-from crossmargin.io.span.tables import FloatArray, IntArray, ProductFamily
+from crossmargin.io.span.tables import Contracts, FloatArray, IntArray, ProductFamily
 from crossmargin.span.portfolio import (
     CalendarSpread,
     CombinedCommodity,
     CreditMethod,
     InterSpread,
     Leg,
+    MonthRange,
     PriceRiskMethod,
     ScanSpread,
     SpotMonth,
@@ -98,7 +99,7 @@ def put_together(singles: Mapping[str, list[Numbered]], rates: Parameters, organ
     singles
         Records with their line numbers by family, as `records.parse_record` gives them.
     rates
-        Array parameters; they give the scan range of the nearest month where a price-risk method asks for it.
+        Array parameters; they give the scan ranges of futures months where a price-risk method asks for it.
     organization
         Clearing organisation: where option value may go that the file puts in no commodity group.
     """
@@ -107,7 +108,7 @@ def put_together(singles: Mapping[str, list[Numbered]], rates: Parameters, organ
     for _, record in singles.get("combined_commodity", []):
         first.setdefault(record["combined_commodity"], record)
     families = _families(singles)
-    nearest = _nearest(rates, families)
+    ranges = month_ranges([families.get(key) for key in rates.families], rates)
     groups = {
         code: record["group"]
         for _, record in reversed(singles.get("commodity_group", []))
@@ -116,7 +117,7 @@ def put_together(singles: Mapping[str, list[Numbered]], rates: Parameters, organ
     grouped = _by_commodity(singles, first, notes)
     commodities: dict[str, CombinedCommodity] = {}
     for code in filter(None, first):
-        outside = (groups.get(code) or organization, nearest.get(code))
+        outside = (groups.get(code) or organization, ranges.get(code, ()))
         for made in built(partial(_commodity, first[code], grouped[code], outside), notes, f"commodity {code}"):
             commodities[code] = made
     tiered = {code: {tier.number for tier in made.inter_tiers} for code, made in commodities.items()}
@@ -167,20 +168,20 @@ def _families(singles: Mapping[str, list[Numbered]]) -> dict[Key, ProductFamily]
     return families
 
 
-def _nearest(rates: Parameters, families: Mapping[Key, ProductFamily]) -> dict[str, tuple[float, float]]:
-    """Return scan range and delta scaling factor of the nearest futures month of each combined commodity."""
-    found: dict[str, tuple[int, float, float]] = {}
-    known = [families.get(key) for key in rates.families]
-    usable = np.flatnonzero((rates.price_scan_range > 0) & (rates.delta_scaling > 0) & (rates.month > 0))
-    columns = (rates.family, rates.month, rates.price_scan_range, rates.delta_scaling)
-    for place, *values in zip(*(column[usable].tolist() for column in columns), strict=True):
-        family = known[place]
-        if family is None or family.product_type != "FUT":
-            continue
-        month, scan_range, scaling = values
-        if family.commodity not in found or month < found[family.commodity][0]:
-            found[family.commodity] = (month, scan_range, scaling)
-    return {code: (scan_range, scaling) for code, (_, scan_range, scaling) in found.items()}
+def month_ranges(
+    families: Sequence[ProductFamily | None], rows: Parameters | Contracts
+) -> dict[str, tuple[MonthRange, ...]]:
+    """Return the scan ranges of the futures months of each combined commodity; the first row of a month counts."""
+    found: dict[str, dict[int, MonthRange]] = defaultdict(dict)
+    owners = [each.commodity if each and each.product_type == "FUT" else None for each in families]
+    future = np.array([owner is not None for owner in owners] or [False])[rows.family]
+    stated = [(column > 0) & np.isfinite(column) for column in (rows.price_scan_range, rows.delta_scaling)]
+    usable = np.flatnonzero(future & np.all(stated, axis=0) & (rows.month % 100 >= 1) & (rows.month % 100 <= 12))
+    columns = (rows.family, rows.month, rows.price_scan_range, rows.delta_scaling)
+    for family, month, *values in zip(*(column[usable].tolist() for column in columns), strict=True):
+        if month not in (mine := found[owners[family] or ""]):
+            mine[month] = MonthRange(month, *values)
+    return {code: tuple(mine.values()) for code, mine in found.items()}
 
 
 def _by_commodity(
@@ -206,16 +207,16 @@ def _by_commodity(
 
 
 def _commodity(
-    record: Record, further: Mapping[str, list[Numbered]], outside: tuple[str, tuple[float, float] | None]
+    record: Record, further: Mapping[str, list[Numbered]], outside: tuple[str, tuple[MonthRange, ...]]
 ) -> CombinedCommodity:
     """Return one combined commodity without holdings; what does not fit its record becomes a gap."""
     gaps: list[str] = []
     scale = 10.0 ** record["risk_exponent"]
-    node, nearest = outside
+    node, ranges = outside
     scan = _first(further["scan_tiers"])
     spot = _first(further["spot_and_som"])
     intra = _first(further["tiers_and_ratios"])
-    method = _price_risk_method(scan.get("weighted_price_risk_method"), nearest, gaps)
+    method = _price_risk_method(scan.get("weighted_price_risk_method"), ranges, gaps)
     _methods((*(record for _, record in further["scan_tiers"]),), (spot, intra), gaps)
     charged = intra.get("intra_method") != _NO_CHARGE
     tiers = _tiers(further["tiers_and_ratios"], gaps)
@@ -231,8 +232,7 @@ def _commodity(
         short_option_rate=(spot.get("short_option_minimum_rate") or 0) * scale,
         short_option_method="max" if spot.get("short_option_minimum_method") == _MAXIMUM else "sum",
         price_risk_method=method,
-        nearest_month_price_scan_range=nearest[0] if nearest else None,
-        nearest_month_delta_scaling_factor=nearest[1] if nearest else 1.0,
+        month_ranges=ranges,
         initial_ratios=_by_account_type(intra, "ratio"),
         adjustment_factors=_by_account_type(spot, "adjustment"),
         limit_option_value=record["limit_option_value"] == "Y",
@@ -245,11 +245,11 @@ def _first(numbered: list[Numbered]) -> Record:
     return numbered[0][1] if numbered else {}
 
 
-def _price_risk_method(code: int | None, nearest: object, gaps: list[str]) -> PriceRiskMethod:
+def _price_risk_method(code: int | None, ranges: Sequence[MonthRange], gaps: list[str]) -> PriceRiskMethod:
     method = _PRICE_RISK.get(1 if code is None else code)
     if method is None:
         gaps.append(f"weighted price risk method {code}")
-    elif method != "normal" and nearest is None:
+    elif method != "normal" and not ranges:
         gaps.append(f"weighted price risk method {method}: the file has no scan range of a futures month")
     else:
         return method

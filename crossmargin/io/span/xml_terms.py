@@ -15,7 +15,7 @@ import numpy as np
 from attrs import define, evolve, field
 
 from crossmargin.io.span.tables import Contracts, ProductFamily
-from crossmargin.io.span.terms import built, needed
+from crossmargin.io.span.terms import built, month_ranges, needed
 from crossmargin.span.portfolio import (
     CalendarSpread,
     ChargeMethod,
@@ -23,6 +23,7 @@ from crossmargin.span.portfolio import (
     CreditMethod,
     InterSpread,
     Leg,
+    MonthRange,
     PriceRiskMethod,
     ScanSpread,
     Side,
@@ -78,10 +79,10 @@ class Definitions:
         """Return the combined commodities, and what kept any from being one."""
         told: list[str] = []
         self.per_cent = _PER_CENT if 0 < max(_price_risk_rates(self), default=0.0) <= 1 else 1.0
-        nearest = _nearest(families, contracts)
+        ranges = month_ranges(families, contracts)
         found: dict[str, CombinedCommodity] = {}
         for code, element in self.elements.items():
-            make = partial(_commodity, self, element, (node, nearest.get(code)))
+            make = partial(_commodity, self, element, (node, ranges.get(code, ())))
             for made in built(make, told, f"combined commodity {code}"):
                 found[code] = made
         return found, told
@@ -149,26 +150,13 @@ def _read_commodity(known: Definitions, element: Element) -> None:
         known.links.setdefault(key, (code, np.nan if scaling is None else scaling))
 
 
-def _nearest(families: tuple[ProductFamily, ...], contracts: Contracts) -> dict[str, tuple[float, float]]:
-    """Return scan range and delta scaling factor of the nearest futures month of each combined commodity."""
-    futures = np.array([each.product_type == "FUT" for each in families] or [False])[contracts.family]
-    usable = np.flatnonzero(futures & (contracts.price_scan_range > 0) & (contracts.delta_scaling > 0))
-    found: dict[str, tuple[float, float]] = {}
-    for row in usable[np.argsort(contracts.month[usable], kind="stable")]:
-        code = families[contracts.family[row]].commodity
-        found.setdefault(code, (float(contracts.price_scan_range[row]), float(contracts.delta_scaling[row])))
-    return found
-
-
-def _commodity(
-    known: Definitions, element: Element, outside: tuple[str, tuple[float, float] | None]
-) -> CombinedCommodity:
+def _commodity(known: Definitions, element: Element, outside: tuple[str, tuple[MonthRange, ...]]) -> CombinedCommodity:
     gaps: list[str] = []
     code = text_of(element, "cc")
     scale = known.scale_of(code)
-    node, nearest = outside
+    node, ranges = outside
     method = _PRICE_RISK.get(text_of(element, "wfprMeth").upper())
-    if method is None or (method != "normal" and nearest is None):
+    if method is None or (method != "normal" and not ranges):
         gaps.append(f"weighted price risk method {text_of(element, 'wfprMeth')}")
         method = "normal"
     tiers = _tiers(element, "intraTiers", gaps)
@@ -187,8 +175,7 @@ def _commodity(
         short_option_rate=rate,
         short_option_method="max" if text_of(element, "somMeth").upper() == "MAX" else "sum",
         price_risk_method=method,
-        nearest_month_price_scan_range=nearest[0] if nearest else None,
-        nearest_month_delta_scaling_factor=nearest[1] if nearest else 1.0,
+        month_ranges=ranges,
         initial_ratios=initial,
         adjustment_factors=adjustments,
         limit_option_value=text_of(element, "capAnov") in _TRUE,

@@ -15,7 +15,7 @@ from crossmargin.io.span.files import read_span, write_lines, write_span
 from crossmargin.io.span.portfolio import span_portfolio
 from crossmargin.io.span.records import format_record, parse_record
 from crossmargin.io.span.tables import ContractKey, find_contract, key_of, product_code
-from crossmargin.span.portfolio import CalendarSpread, InterSpread, Leg, SpotMonth, Tier
+from crossmargin.span.portfolio import CalendarSpread, InterSpread, Leg, MonthRange, SpotMonth, Tier
 from tests.io.span.sample import CALL, CALL_LOSSES, ES, JUNE, MARCH, RECORDS, XML, ZN, contract, futures_array
 from tests.reference import span_file_twin
 
@@ -144,8 +144,7 @@ def test_price_risk_methods_take_the_scan_range_of_the_nearest_month():
     file = read(changed("S ", weighted_price_risk_method=2))
     commodity = file.commodities["SP"]
     assert commodity.price_risk_method == "scan_range_cap"
-    assert commodity.nearest_month_price_scan_range == 6000.0
-    assert commodity.nearest_month_delta_scaling_factor == 0.2
+    assert commodity.nearest() == MonthRange(202603, 6000.0, 0.2)
     without = [each for each in changed("S ", weighted_price_risk_method=3) if each[0] != "B "]
     file = read(without)
     assert file.commodities["SP"].price_risk_method == "normal"

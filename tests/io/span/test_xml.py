@@ -139,12 +139,12 @@ def test_names_that_nobody_knows_are_counted_up_to_a_bound(monkeypatch):
 def test_a_laughing_file_neither_hangs_nor_fills_the_memory():
     entities = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 10))
     laugh = f'<?xml version="1.0"?><!DOCTYPE s [<!ENTITY l0 "lol">{entities}]><spanFile>&l9;</spanFile>'
-    start = time.perf_counter()
+    start = time.thread_time()
     tracemalloc.start()
     assert "has a document type" in refused(laugh.encode("utf-16"))
     assert tracemalloc.get_traced_memory()[1] < 20e6
     tracemalloc.stop()
-    assert time.perf_counter() - start < 2
+    assert time.thread_time() - start < 2
 
 
 def test_a_long_xml_file_holds_no_more_than_its_contracts():
