@@ -45,6 +45,7 @@ TASKS: dict[str, Callable[[], Iterator[Record]]] = {
     "S5": simm.records,
     "S6": swap_var.records,
     "S7": allocation.records,
+    "S8": strategy_margin.many_records,
 }
 
 

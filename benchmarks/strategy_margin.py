@@ -11,6 +11,10 @@ takes the largest loss of all its spreads together, as if a long option that has
 one. It may therefore ask for less than any admissible pairing owes, and the record then says so.
 
 The peer runs in the Python that BENCH_MARGIN_ESTIMATOR names, or in this one where it is installed.
+
+S8: 2,000 accounts of one to six series each, against the same integer programme given to `scipy.optimize.milp`, one
+account after another. Ours reads the series, writes the programme, proves the least and names the groups; the peer gets
+its matrices ready made and only solves. The totals must agree, account by account.
 """
 
 from __future__ import annotations
@@ -28,8 +32,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.records import Record, summary, timed
+from benchmarks.records import Record, compared, summary, timed
 from benchmarks.treasuries import instruction_set
+from crossmargin.pairing import Contracts, pair, programme
 from crossmargin.pairing.book import OptionLeg, StrategyBook
 from crossmargin.registry import rules
 from crossmargin.rulesets.finra_strategy import StrategyMargin, strategy_margin
@@ -39,6 +44,10 @@ AS_OF = date(2026, 6, 30)
 SPOT = 100.0
 DAYS = (7, 14, 21, 28, 49, 77)
 PYTHON_OF = "BENCH_MARGIN_ESTIMATOR"
+ACCOUNTS = 2_000
+MOST_SERIES = 6
+AGREEMENT = 1e-9
+PROMISED = 3.0
 
 # Runs in the peer's Python: arguments are a file of legs and runs. Its day is today: days to expiry count from there.
 PEER_CODE = """
@@ -140,3 +149,58 @@ def outcome(margin: StrategyMargin, peer_asks: float) -> str:
     status = f"proven least {proven}" if pairing.optimal else f"cut short, {pairing.gap:,.2f} USD may be saved"
     below = ", less than any admissible pairing" if peer_asks < pairing.bound - 0.01 * len(pairing.groups) else ""
     return f"ours asks {pairing.value:,.2f} USD ({status}); peer asks {peer_asks:,.2f} USD{below}"
+
+
+def many_records() -> Iterator[Record]:
+    """Yield the comparison of many small accounts."""
+    from scipy import __version__
+
+    books = [small_book(seed) for seed in range(ACCOUNTS)]
+    ready = [milp_arguments(book) for book in books]
+    seconds = compared(lambda: totals(books), lambda: milp_totals(ready), runs=3, inner=1)
+    one, other = totals(books), milp_totals(ready)
+    yield Record(
+        task=f"S8 least pairing of {ACCOUNTS:,} accounts of one to {MOST_SERIES} series",
+        peer="scipy.optimize.milp",
+        peer_version=__version__,
+        agreement=float(np.max(np.abs(one - other) / np.maximum(1.0, np.abs(other)))),
+        agreement_limit=AGREEMENT,
+        at_least=PROMISED,
+        instruction_set=instruction_set(),
+        **seconds,  # type: ignore[arg-type]
+    )
+
+
+def small_book(seed: int) -> Contracts:
+    """Return one account's series: strikes from 80 to 120 % of the spot, up to five contracts of each."""
+    rng = np.random.default_rng(seed)
+    size = int(rng.integers(1, MOST_SERIES + 1))
+    series = [(call, strike, days) for call in (True, False) for strike in np.arange(80.0, 121.0, 5.0) for days in DAYS]
+    calls, strikes, days = zip(*(series[row] for row in rng.choice(len(series), size, replace=False)), strict=True)
+    counts = rng.choice([-5, -3, -2, -1, 1, 2, 3, 5], size)
+    premium, exposure = rng.uniform(50, 900, size).round(), rng.uniform(500, 2_000, size).round()
+    return Contracts(counts, calls, strikes, days, premium, exposure, multiplier=100.0)
+
+
+def totals(books: list[Contracts]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the least total of each account, USD."""
+    return np.array([pair(book).value for book in books])
+
+
+def milp_arguments(book: Contracts) -> dict[str, Any]:
+    """Return the programme of an account as SciPy takes it; empty where there is nothing to decide."""
+    from scipy.optimize import Bounds, LinearConstraint
+
+    made = programme._programme(book, programme._layout(book))  # noqa: SLF001 - the peer solves the very same
+    if not len(made.cost):
+        return {}
+    upper, equal = made.matrices()
+    rows = [LinearConstraint(upper, -np.inf, made.limits), LinearConstraint(equal, made.totals, made.totals)]
+    return {"c": made.cost, "integrality": made.whole, "bounds": Bounds(0.0, made.bounds), "constraints": rows}
+
+
+def milp_totals(ready: list[dict[str, Any]]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Return the least total of each account by SciPy, USD: no account holds stock, a contract is 100 units."""
+    from scipy.optimize import milp
+
+    return np.array([100.0 * milp(**each).fun if each else 0.0 for each in ready])

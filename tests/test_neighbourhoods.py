@@ -46,8 +46,9 @@ def run(layout, whole, values, seconds=30.0):
 
 
 def admissible(whole, values):
-    tight = np.all(whole.upper @ values <= whole.limits + 1e-6) and np.all(values <= whole.bounds + 1e-6)
-    return tight and np.allclose(whole.equal @ values, whole.totals) and programme._is_whole(values, whole)
+    upper, equal = whole.matrices()
+    tight = np.all(upper @ values <= whole.limits + 1e-6) and np.all(values <= whole.bounds + 1e-6)
+    return tight and np.allclose(equal @ values, whole.totals) and programme._is_whole(values, whole)
 
 
 @settings(max_examples=20)

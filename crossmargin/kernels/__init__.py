@@ -1,4 +1,4 @@
-"""Compiled inner loops: arrays and floats in, arrays out; `crossmargin.pnl` and `crossmargin.pricing` call them.
+"""Compiled inner loops: arrays and floats in, arrays out; `pnl`, `pricing` and `pairing` call them.
 
 Nothing here knows a product, a date or a rule, and nothing outside this folder imports numba. Importing the
 folder compiles the kernels, or loads them from disk (`_jit.py` says from where), so callers import it late.
