@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final, Literal, Protocol, Union, get_args, get
 
 import attrs
 
+from crossmargin.collector import collector_at_rest
 from crossmargin.eligibility import Reason
 from crossmargin.errors import InputError, Problem, counted, suggestion
 from crossmargin.parameters import Read, Source
@@ -58,7 +59,11 @@ def from_document(kind: type[Documented], text: str | bytes) -> Any:
     NumericalError
         The amount of a line does not follow from its parts.
     """
-    document = _document(kind, text)
+    with collector_at_rest():
+        return _from_document(kind, _document(kind, text))
+
+
+def _from_document(kind: type[Documented], document: dict[str, Any]) -> Any:
     tables: dict[type, tuple[Any, ...]] = {}
     try:
         for each in _READ_FIRST:

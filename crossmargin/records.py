@@ -91,7 +91,7 @@ def from_plain(kind: Any, data: Any, tables: Mapping[type, tuple[Any, ...]] | No
       - title: 7 is no text.
     """
     reading = _Reading(tables or {})
-    found = reading.read(kind, data, ())
+    found = _reader(kind)(reading, data, ())
     reading.problems.raise_if_any()
     return found
 
@@ -206,83 +206,128 @@ def _defaults(kind: Any) -> dict[str, Any]:
 
 @frozen
 class _Reading:
-    """What is read by type, and what was wrong on the way."""
+    """What the places in a text refer to, and what was wrong on the way."""
 
     tables: Mapping[type, tuple[Any, ...]]
     problems: Problems = field(factory=Problems)
-
-    def read(self, kind: Any, data: Any, path: Path) -> Any:
-        """Return the value of a type, `_WRONG` after noting what is wrong with it."""
-        if kind in _SIMPLE:
-            return self._simple(kind, data, path)
-        if isinstance(kind, type) and attrs.has(kind):
-            return self._referred(kind, data, path) if kind in self.tables else self._record(kind, data, path)
-        origin, arguments = get_origin(kind), get_args(kind)
-        if origin in (Union, UnionType):
-            return None if data is None else self.read(_not_none(arguments), data, path)
-        if origin in (tuple, frozenset):
-            return self._items(origin, arguments[0], data, path)
-        if origin in (dict, Mapping):
-            return self._mapping(arguments[1], data, path)
-        return self._chosen(kind, data, path)
 
     def wrong(self, path: Path, what: str, fix: str = "") -> Any:
         """Note a problem at a place."""
         self.problems.add(what, where=_place(path), fix=fix)
         return _WRONG
 
-    def _simple(self, kind: Any, data: Any, path: Path) -> Any:
-        name, holds = _SIMPLE[kind]
-        if not holds(data):
-            return self.wrong(path, f"{_shown(data)} is no {name}.")
-        return float(data) if kind is float else date.fromisoformat(data) if kind is date else data
 
-    def _record(self, kind: Any, data: Any, path: Path) -> Any:
+_Reader: TypeAlias = Callable[[_Reading, Any, Path], Any]
+"""Returns the value of a type, `_WRONG` after noting what is wrong with it."""
+
+
+@cache
+def _reader(kind: Any) -> _Reader:
+    """Return what reads a type: which way is worked out once, and not for each of many thousand records."""
+    if kind in _SIMPLE:
+        return _floats if kind is float else _simples(kind)
+    if isinstance(kind, type) and attrs.has(kind):
+        return _records(kind)
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        of = _reader(_not_none(arguments))
+        return lambda reading, data, path: None if data is None else of(reading, data, path)
+    if origin in (tuple, frozenset):
+        return _items(origin, _reader(arguments[0]))
+    if origin in (dict, Mapping):
+        return _mappings(_reader(arguments[1]))
+    return _chosen(kind)
+
+
+def _simples(kind: Any) -> _Reader:
+    name, holds = _SIMPLE[kind]
+
+    def read(reading: _Reading, data: Any, path: Path) -> Any:
+        if not holds(data):
+            return reading.wrong(path, f"{_shown(data)} is no {name}.")
+        return date.fromisoformat(data) if kind is date else data
+
+    return read
+
+
+def _floats(reading: _Reading, data: Any, path: Path) -> Any:
+    if type(data) is float and isfinite(data):  # most are; to ask what else is a number takes long
+        return data
+    return float(data) if is_number(data) else reading.wrong(path, f"{_shown(data)} is no {_SIMPLE[float][0]}.")
+
+
+def _records(kind: Any) -> _Reader:
+    hints, needs = fields_of(kind), needed(kind)
+
+    def read(reading: _Reading, data: Any, path: Path) -> Any:
+        if kind in reading.tables:
+            return _referred(reading, data, path, rows=reading.tables[kind])
         if not isinstance(data, dict):
-            return self.wrong(path, f"{_shown(data)} is no object.")
-        before, hints = len(self.problems), fields_of(kind)
+            return reading.wrong(path, f"{_shown(data)} is no object.")
+        before = len(reading.problems)
         for name in data:
             if name not in hints:
-                self.wrong((path, name), "is unknown.", suggestion(name, hints))
-        for name in needed(kind):
+                reading.wrong((path, name), "is unknown.", suggestion(name, hints))
+        for name in needs:
             if name not in data:
-                self.wrong((path, name), "is missing.")
-        found = {name: self.read(hints[name], data[name], (path, name)) for name in hints if name in data}
-        if len(self.problems) > before:
+                reading.wrong((path, name), "is missing.")
+        readers = _readers(kind)
+        found = {name: of(reading, data[name], (path, name)) for name, of in readers.items() if name in data}
+        if len(reading.problems) > before:
             return _WRONG
         try:
             return kind(**found)
         except InputError as error:
-            return self.wrong(path, f"makes no {kind.__name__}: {'; '.join(map(str, error.problems))}")
+            return reading.wrong(path, f"makes no {kind.__name__}: {'; '.join(map(str, error.problems))}")
 
-    def _referred(self, kind: Any, data: Any, path: Path) -> Any:
-        rows = self.tables[kind]
-        if type(data) is int and 0 <= data < len(rows):
-            return rows[data]
-        return self.wrong(path, f"{_shown(data)} is no place in a table of {counted(len(rows), 'row')}.")
+    return read
 
-    def _items(self, kind: Any, of: Any, data: Any, path: Path) -> Any:
+
+@cache
+def _readers(kind: Any) -> dict[str, _Reader]:
+    return {name: _reader(hint) for name, hint in fields_of(kind).items()}  # later than its own: a line has lines
+
+
+def _referred(reading: _Reading, data: Any, path: Path, *, rows: tuple[Any, ...]) -> Any:
+    if type(data) is int and 0 <= data < len(rows):
+        return rows[data]
+    return reading.wrong(path, f"{_shown(data)} is no place in a table of {counted(len(rows), 'row')}.")
+
+
+def _items(kind: Any, of: _Reader) -> _Reader:
+    def read(reading: _Reading, data: Any, path: Path) -> Any:
         if not isinstance(data, list | tuple):
-            return self.wrong(path, f"{_shown(data)} is no list.")
-        return kind(self.read(of, item, (path, number)) for number, item in enumerate(data))
+            return reading.wrong(path, f"{_shown(data)} is no list.")
+        return kind([of(reading, item, (path, number)) for number, item in enumerate(data)])
 
-    def _mapping(self, of: Any, data: Any, path: Path) -> Any:
+    return read
+
+
+def _mappings(of: _Reader) -> _Reader:
+    def read(reading: _Reading, data: Any, path: Path) -> Any:
         if not isinstance(data, dict):
-            return self.wrong(path, f"{_shown(data)} is no object.")
-        return {name: self.read(of, item, (path, name)) for name, item in data.items()}
+            return reading.wrong(path, f"{_shown(data)} is no object.")
+        return {name: of(reading, item, (path, name)) for name, item in data.items()}
 
-    def _chosen(self, kind: Any, data: Any, path: Path) -> Any:
-        """Return a member of an enumeration or a literal, or anything frozen where the type says nothing."""
-        known: tuple[Any, ...] = ()
-        if isinstance(kind, type) and issubclass(kind, Enum):
-            known = tuple(member.value for member in kind)
-        elif get_origin(kind) is Literal:
-            known = get_args(kind)
+    return read
+
+
+def _chosen(kind: Any) -> _Reader:
+    """Return what reads a member of an enumeration or a literal, or anything frozen where the type says nothing."""
+    known: tuple[Any, ...] = ()
+    if isinstance(kind, type) and issubclass(kind, Enum):
+        known = tuple(member.value for member in kind)
+    elif get_origin(kind) is Literal:
+        known = get_args(kind)
+
+    def read(reading: _Reading, data: Any, path: Path) -> Any:
         if not known:
-            return freeze(data) if _all_finite(data) else self.wrong(path, f"{_shown(data)} is not finite.")
+            return freeze(data) if _all_finite(data) else reading.wrong(path, f"{_shown(data)} is not finite.")
         if isinstance(data, list | dict) or data not in known:
-            return self.wrong(path, f"{_shown(data)} is unknown.", suggestion(str(data), map(str, known)))
+            return reading.wrong(path, f"{_shown(data)} is unknown.", suggestion(str(data), map(str, known)))
         return kind(data) if isinstance(kind, type) else data
+
+    return read
 
 
 def _all_finite(data: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import tomllib
@@ -389,7 +390,10 @@ def test_a_key_below_a_table_is_explained(book):
         ("id;account;product;quantity\n", "header", "Separate columns by commas"),
         ("", "positions.csv", "is empty. Give a header: id,account,product,quantity"),
         ("\n , ,\r\n", "positions.csv", "is empty"),
-        (b"id,account,product,quantity\n\xff\xfe,a,b,c\n", "positions.csv", "is not in UTF-8"),
+        (b"id,account,product,quantity\n\xff\xfe,a,b,c\n", "positions.csv", "row 2 is not in UTF-8"),
+        (f"{COLUMNS}\n{NOTE}\n".encode("utf-16"), "positions.csv", "row 1 is not in UTF-8"),
+        (f"{COLUMNS}\n\n{NOTE}\0\n", "positions.csv row 3", "holds a null character"),
+        (gzip.compress(COLUMNS.encode()), "positions.csv", "is packed. Unpack it"),
         (f'{COLUMNS}\nM1,"FUND-XM,treasury_note\nM2,FUND-XM,treasury_note\n', "positions.csv", "readable CSV"),
         (f'{COLUMNS}\nM1,"FUND-XM,treasury_note\nM2",treasury_note\n', "row 3", "Close the quotation mark"),
         (f"{COLUMNS}\n{NOTE}{',' * 9}more\n", "row 2", "fields under"),
@@ -398,6 +402,11 @@ def test_a_key_below_a_table_is_explained(book):
 def test_a_bad_csv_gives_its_place_and_the_way_out(book, csv, where, says):
     found = problems(book(csv=csv))
     assert any(where in message and says in message for message in found), found
+
+
+def test_blank_columns_of_a_spreadsheet_are_passed_over(book):
+    table = f"{COLUMNS},,\n{NOTE},,\n"
+    assert load_book(book(csv=table)).portfolio == load_book(book(csv=f"{COLUMNS}\n{NOTE}\n")).portfolio
 
 
 def test_a_missing_column_is_one_problem_not_one_a_row(book):

@@ -111,10 +111,20 @@ def test_the_files_of_the_reference_page_are_these():
         (read_fixings, "date,index,rate_pct\n2026-06-29,SOFR,368\n", "100 % or more"),
         (read_fixings, "date,index,rate_pct\n2026-06-29,SOFR,1\n2026-06-29,SOFR,2\n", "row 3: SOFR 2026-06-29 stands"),
         (read_fixings, "date,index,rate_pct\n2026-06-29,SOFR,1,2\n", "4 fields"),
-        (read_credit_spreads, "reference,tenor,spread_bp\nACME,5,110\n", "'5' is no tenor"),
+        (read_credit_spreads, "reference,tenor,spread_bp\nACME,5,110\n", "row 2, field 'tenor': '5' is no tenor"),
+        (read_credit_spreads, "reference,tenor,spread_bp\nACME,5y,110\n", "Write months or years as 6M or 5Y"),
+        (read_credit_spreads, "reference,tenor,spread_bp\nAC\0ME,5Y,110\n", "row 2: holds a null character"),
+        (read_credit_spreads, "reference,tenor,spread_bp,\nACME,5Y,110,x\n", "column '': is unknown"),
         (read_credit_spreads, "reference,tenor,spread_bp\nACME,0Y,110\n", "'0Y' is no tenor"),
         (read_credit_spreads, "reference,tenor,spread_bp\nACME,9M,110\n", "no multiple of a half-year"),
         (read_credit_spreads, "reference,tenor,spread_bp\nACME,5Y,-1\n", "is no spread"),
+        (
+            read_credit_spreads,
+            "reference,tenor,spread_bp\nA,1Y,9\nA,5Y,0.0123\n",
+            "row 3, field 'spread_bp': 0.0123 bp",
+        ),
+        (read_credit_spreads, "reference,tenor,spread_bp\nA,5Y,.0123\n", "write 123, if 0.0123 is a decimal"),
+        (read_credit_spreads, "reference,tenor,spread_bp\nA,5Y,12300\n", "100 % or more"),
         (read_credit_spreads, "reference,tenor,spread_bp,recovery_pct\nA,1Y,1,40\nA,2Y,1,25\n", "2 recoveries"),
         (read_credit_spreads, "reference,tenor,spread_bp,recovery_pct\nA,1Y,1,-4\n", "not in [0, 1)"),
     ],
@@ -122,6 +132,17 @@ def test_the_files_of_the_reference_page_are_these():
 def test_what_is_wrong_has_its_place(reads, table, says):
     said = problems_of(lambda: reads(StringIO(table)))
     assert any(says in line for line in said), said
+
+
+def test_blank_columns_at_the_end_are_passed_over():
+    table = "reference,tenor,spread_bp,,\nA,5Y,110,,\nB,5Y,90\n"
+    assert set(read_credit_spreads(StringIO(table))) == {"A", "B"}
+
+
+@pytest.mark.parametrize(("written", "decimal"), [("0", 0.0), ("0.1", 1e-5), ("0.4", 4e-5), ("5000", 0.5)])
+def test_a_small_spread_is_a_spread(written, decimal):
+    table = StringIO(f"reference,tenor,spread_bp\nA,5Y,{written}\n")
+    assert read_credit_spreads(table)["A"].spreads == {5.0: decimal}
 
 
 @pytest.mark.parametrize(

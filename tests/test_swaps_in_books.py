@@ -267,6 +267,8 @@ def test_rows_by_hand(tmp_path):
         ({**LEGS, "receive": "TERM 3M act/360 5"}, "'receive'", "'5' is unknown"),
         ({**CREDIT, "maturity": "2031-06-17"}, "'maturity'", "no standard date"),
         ({**CREDIT, "coupon_bp": ""}, "'coupon_bp'", "is missing"),
+        ({**CREDIT, "coupon_bp": "0.01"}, "'coupon_bp'", "write 100, if 0.01 is a decimal"),
+        ({"product": "treasury_frn", "spread_bp": "-0.0015", "maturity": "2028-04-30"}, "'spread_bp'", "write -15, if"),
         ({**CREDIT, "recovery_pct": "-1"}, "'recovery_pct'", "negative"),
         ({**CREDIT, "names": "0"}, "'names'", "no number of names"),
         ({**CREDIT, "names": "3", "members": "A; B"}, "'members'", "2 members for 3 names"),

@@ -1,18 +1,26 @@
 """The books that a study is of: the archetypes, or a folder of book files.
 
-Call `population(where)`. Books of files stay the same on all days; those of the archetypes roll.
+Call `population(where)`. Books of files stay the same on all days on which all that they hold has been issued, and are
+refused on others, so that a study has a gap there; those of the archetypes roll.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from datetime import date
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+from attrs import evolve
 
 from crossmargin.analysis.archetypes import ARCHETYPES, StudyBook
 from crossmargin.errors import InputError, Problem, Problems, counted, suggestion
 from crossmargin.io.book import load_book
+from crossmargin.market import Market
 from crossmargin.portfolio import Portfolio
+from crossmargin.products import FutureOption, Product, TreasuryFuture
 from crossmargin.records import to_plain
 
 NAME = "archetypes"
@@ -69,4 +77,47 @@ def _book(id: str, path: Path) -> StudyBook:
     held: Portfolio = load_book(path).portfolio
     digest = hashlib.sha256(json.dumps(to_plain(held), sort_keys=True, default=str).encode()).hexdigest()[:16]
     about = f"{counted(len(held.positions), 'position')} of {path.name}, the same on every day."
-    return StudyBook(id, id.replace("_", " "), about, lambda market: (held, market), digest)
+    return StudyBook(id, id.replace("_", " "), about, partial(_on, held), digest)
+
+
+def _on(held: Portfolio, market: Market) -> tuple[Portfolio, Market]:
+    """Return a book on the day of a market: of the baskets of its futures what has been issued by then.
+
+    Raises
+    ------
+    InputError
+        Listing what is held, lent on or posted before its issue, and futures nothing of whose basket is issued.
+    """
+    day, fix = market.as_of, "A book is studied from the day on which all that it holds is issued."
+    things: list[tuple[str, Any]] = [(f"position {each.id!r}", each.product) for each in held.positions]
+    things += [(f"posted {each.id!r}", each.asset) for each in held.posted]
+    problems = [
+        Problem(f"{thing.symbol} cannot be held before {first}.", where, fix)
+        for where, thing in things
+        if (first := _first_day(thing)) > day
+    ]
+    if problems:
+        raise InputError(problems)
+    if all(_on_day(each, day) is each for each in held.products):
+        return held, market
+    return evolve(held, positions=[evolve(each, product=_on_day(each.product, day)) for each in held.positions]), market
+
+
+def _first_day(thing: Any) -> date:
+    """Return the issue of a security, of what is lent or swapped, or the first of a basket; `date.min` if unknown."""
+    if basket := getattr(thing, "basket", ()):
+        return min(map(_issue, basket))
+    return _issue(getattr(thing, "collateral", None) or getattr(thing, "bond", None) or thing)
+
+
+def _issue(thing: object) -> date:
+    return getattr(thing, "issue", None) or date.min
+
+
+def _on_day(product: Product, day: date) -> Product:
+    """Return a future, or an option on one, with what of its basket is issued by a day; all else as it is."""
+    future = product.underlying if isinstance(product, FutureOption) else product
+    if not isinstance(future, TreasuryFuture) or all(_issue(each) <= day for each in future.basket):
+        return product
+    issued = evolve(future, basket=tuple(each for each in future.basket if _issue(each) <= day))
+    return evolve(product, underlying=issued) if isinstance(product, FutureOption) else issued

@@ -39,6 +39,8 @@ _CODES = (  # ISO 4217, those of money, and CNH
 )
 CURRENCIES = frozenset(_CODES.split())
 _SMALLEST_COUPON = 0.001  # no Treasury pays less but nothing: a lower one is a decimal in a field of percent
+_LEAST_CREDIT_COUPON = 1.0  # basis points: standard contracts pay 25 at least
+_LEAST_FRN_SPREAD = 0.1  # basis points: the Treasury sets them in thousandths of a per cent
 
 
 def _coupon(entry: Entry, name: str) -> float | None:
@@ -129,6 +131,7 @@ POSITION = (_ID, _needed("account", read.text), _needed("quantity", _quantity), 
 PRODUCT = (_needed("product", read.one_of(PRODUCT_KINDS)),)
 
 _MATURITY, _ISSUE, _CUSIP = _needed("maturity", read.day), Field("issue", read.day), Field("cusip", _word)
+_FRN_SPREAD = _needed("spread_bp", read.basis_points_from(_LEAST_FRN_SPREAD), "spread")
 _COUPON_SECURITY = (_needed("coupon_pct", _coupon, "coupon"), _MATURITY, _ISSUE, _CUSIP)
 _REPO = (
     _needed("collateral", _word),
@@ -161,7 +164,7 @@ _LEGS = (_needed("pay", swaps.floating_leg), _needed("receive", swaps.floating_l
 _FIXING = Field("fixing_days", read.whole)
 _CREDIT = (
     _needed("reference", read.text),
-    _needed("coupon_bp", read.basis_points, "coupon"),
+    _needed("coupon_bp", read.basis_points_from(_LEAST_CREDIT_COUPON), "coupon"),
     _MATURITY,
     Field("recovery_pct", read.percent, "recovery"),
     Field("names", read.whole),
@@ -181,7 +184,7 @@ PRODUCT_FIELDS: Mapping[str, tuple[Field, ...]] = MappingProxyType(
         "treasury_bill": (_MATURITY, _CUSIP),
         "treasury_note": _COUPON_SECURITY,
         "treasury_bond": _COUPON_SECURITY,
-        "treasury_frn": (_needed("spread_bp", read.basis_points, "spread"), _MATURITY, _ISSUE, _CUSIP),
+        "treasury_frn": (_FRN_SPREAD, _MATURITY, _ISSUE, _CUSIP),
         "tips": (*_COUPON_SECURITY, Field("index_ratio", read.number)),
         "strips": (_MATURITY, _CUSIP),
         "repo": _REPO,

@@ -1,7 +1,7 @@
 """The files of a book as entries: TOML or JSON, and the CSV that a section may name.
 
 Call `read_draft(file, problems)`: it gives the entries of each section with their places, and notes what is none.
-What an entry means is told in `book`.
+What an entry means is told in `book_products`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from crossmargin.io.own_reports import refuse_own_report
 from crossmargin.io.tables import Table, table_of
 
 Draft: TypeAlias = Mapping[str, list[Entry]]
+
+_SAVE = "Save it in UTF-8, not in UTF-16 or a code page."
+_GZIP = b"\x1f\x8b"
 
 
 def read_draft(file: Path, problems: Problems) -> Draft:
@@ -56,9 +59,13 @@ def _document(file: Path) -> dict[str, Any]:
 
 def _text_of(file: Path, fix: str) -> str:
     try:
-        return file.read_bytes().decode("utf-8-sig")
+        data = file.read_bytes()
+        return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InputError([Problem(f"is not in UTF-8: {error.reason}.", str(file), "Save it in UTF-8.")]) from error
+        if data.startswith(_GZIP):
+            raise InputError([Problem("is packed.", str(file), "Unpack it: the files of a book are plain.")]) from error
+        row = data[: error.start].count(b"\n") + 1
+        raise InputError([Problem(f"row {row} is not in UTF-8: {error.reason}.", str(file), _SAVE)]) from error
     except (OSError, ValueError) as error:  # a path with a null byte is a ValueError
         what = f"cannot be read: {getattr(error, 'strerror', None) or error}."
         raise InputError([Problem(what, str(file), fix)]) from error

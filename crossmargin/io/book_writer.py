@@ -19,9 +19,10 @@ from attrs import fields_dict
 
 from crossmargin.errors import InputError, Problem, check_kinds
 from crossmargin.io import book_fields as fields
-from crossmargin.io.book import NO_BASKET, load_book
+from crossmargin.io.book import load_book
 from crossmargin.io.book_crif import write_portfolio
 from crossmargin.io.book_fields import Columns
+from crossmargin.io.book_products import NO_BASKET
 from crossmargin.io.book_swaps import words
 from crossmargin.io.paths import as_path
 from crossmargin.portfolio import Portfolio, Position

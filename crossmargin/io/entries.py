@@ -19,6 +19,7 @@ from crossmargin.errors import Problem, Problems, suggestion
 
 _ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 _MONTH = re.compile(r"(\d{4})-?(\d{2})")
+_BP, _ROUNDED = 1e4, 1e-9
 _LONGEST_NUMBER = 100  # characters; no exact digits are looked for in longer ones
 _THOUSANDS = re.compile(r"[-+]?\d{1,3}([,' ]\d{3})+(\.\d*)?")
 
@@ -84,6 +85,12 @@ def read_fields(entry: Entry, fields: Iterable[Field]) -> dict[str, Any] | None:
             if each.name not in entry.excused:
                 entry.note(each.name, "is missing.")
     return None if missing or len(entry.problems) > before else arguments
+
+
+def words_in(value: Any) -> list[str]:
+    """Return the words of a list, or of a text with blanks between them; none of what is neither."""
+    words = value.split() if isinstance(value, str) else value
+    return [word for word in words if isinstance(word, str)] if isinstance(words, list) else []
 
 
 def refuse_unknown(entry: Entry, known: Collection[str], *, misplaced: Collection[str] = ()) -> None:
@@ -155,6 +162,21 @@ def percent(entry: Entry, name: str) -> float | None:
 def basis_points(entry: Entry, name: str) -> float | None:
     """Read a rate in basis points as a decimal: 12 is 0.0012."""
     return _rate(entry, name, -4, f"{name} is in basis points: write 12 for 0.12 %.")
+
+
+def basis_points_from(least: float) -> Reader:
+    """Return a reader of basis points that refuses, but for 0, less than `least` of them: that is a decimal."""
+
+    def read(entry: Entry, name: str) -> float | None:
+        rate = basis_points(entry, name)
+        if rate is None or rate == 0.0 or abs(rate) * _BP >= least * (1.0 - _ROUNDED):
+            return rate
+        decimal = number(entry, name) or 0.0
+        fix = f"{name} is in basis points: write {decimal * _BP:.6g}, if {decimal:g} is a decimal."
+        entry.note(name, f"{entry.values[name]} bp is less than anything is quoted at.", fix)
+        return None
+
+    return read
 
 
 def day(entry: Entry, name: str) -> date | None:

@@ -13,10 +13,10 @@ from datetime import date, datetime, time
 from io import StringIO
 from typing import Any
 
+from crossmargin.collector import collector_at_rest
 from crossmargin.errors import InputError, Problem, check_kinds, listed, several, suggestion
 from crossmargin.io.brokers.statement import Item, Statement, statement_of
 from crossmargin.io.brokers.tables import COLUMNS, NEEDED, holding
-from crossmargin.io.collector import collector_at_rest
 from crossmargin.io.extras import extra
 from crossmargin.products import Product
 

@@ -7,6 +7,7 @@ Every problem of every file comes with file, row and field. Curves are built fro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from os import PathLike
@@ -34,22 +35,31 @@ FIXINGS, SWAP_RATES, CREDIT_SPREADS = "fixings.csv", "swap_rates.csv", "credit_s
 SWAP_FILES = (FIXINGS, SWAP_RATES, CREDIT_SPREADS)
 SIMM_CALIBRATION = "simm.json"
 
-_MONTHS = {"M": 1, "Y": 12}
+_MONTHS, _MONTHS_OR_YEARS = {"M": 1, "Y": 12}, re.compile(r"0*[1-9][0-9]{0,3}[MY]")
 _HALF_YEAR, _YEAR = 6, 12  # months
 _FAR = 20.0  # times: no swap rate was ever so far below the Treasury yield beside it, and a decimal is 100 times below
+_LEAST_SPREAD = 0.1  # basis points: no protection is quoted at less, and a decimal stays below up to 1,000 of them
 
 
 def _needed(name: str, how: read.Reader, into: str = "") -> Field:
     return Field(name, how, into, required=True)
 
 
+def _tenor(entry: Entry, name: str) -> str | None:
+    tenor = read.text(entry, name)
+    if tenor is None or _MONTHS_OR_YEARS.fullmatch(tenor):
+        return tenor
+    entry.note(name, f"{tenor!r} is no tenor.", "Write months or years as 6M or 5Y.")
+    return None
+
+
 _RATE = _needed("rate_pct", read.percent, "rate")
 _FIXING = (_needed("date", read.day), _needed("index", read.text), _RATE)
-_SWAP_RATE = (_needed("index", read.text), _needed("tenor", read.text), _RATE)
+_SWAP_RATE = (_needed("index", read.text), _needed("tenor", _tenor), _RATE)
 _SPREAD = (
     _needed("reference", read.text),
-    _needed("tenor", read.text),
-    _needed("spread_bp", read.basis_points, "spread"),
+    _needed("tenor", _tenor),
+    _needed("spread_bp", read.basis_points_from(_LEAST_SPREAD), "spread"),
     Field("recovery_pct", read.percent, "recovery"),
 )
 
@@ -147,7 +157,8 @@ def read_credit_spreads(source: Source) -> dict[str, CreditSpreads]:
     Raises
     ------
     InputError
-        Listing bad fields with row, spreads that stand twice, two recoveries of one reference.
+        Listing bad fields with row, decimals where basis points are asked, spreads that stand twice, two recoveries of
+        one reference.
 
     Examples
     --------
@@ -159,8 +170,7 @@ def read_credit_spreads(source: Source) -> dict[str, CreditSpreads]:
     recoveries: dict[str, set[float]] = {}
     problems = Problems()
     for row in _rows(source, _SPREAD, ("reference", "tenor")):
-        with problems.collecting():
-            spreads.setdefault(row["reference"], {})[_months(row["tenor"]) / _YEAR] = row["spread"]
+        spreads.setdefault(row["reference"], {})[_months(row["tenor"]) / _YEAR] = row["spread"]
         if "recovery" in row:
             recoveries.setdefault(row["reference"], set()).add(row["recovery"])
     for reference, told in recoveries.items():
@@ -216,10 +226,7 @@ def _rows(source: Source, fields: Sequence[Field], key: tuple[str, str]) -> Iter
 
 
 def _months(tenor: str) -> int:
-    count, unit = tenor[:-1], tenor[-1:]
-    if not (count.isascii() and count.isdigit() and unit in _MONTHS and int(count) > 0):
-        raise InputError([Problem(f"{tenor!r} is no tenor.", "tenor", "Write months or years as 6M or 5Y.")])
-    return int(count) * _MONTHS[unit]
+    return int(tenor[:-1]) * _MONTHS[tenor[-1]]
 
 
 def _check_unit(index: str, rates: Mapping[str, float], market: Market) -> None:

@@ -57,11 +57,21 @@ def read_table(source: Source) -> Table:
 
 
 def table_of(data: bytes, name: str) -> Table:
-    """Return the rows of the bytes of a file, without blank lines; raise `InputError` when it is no CSV."""
+    """Return the rows of the bytes of a file, without blank lines and blank columns at the end.
+
+    Raises
+    ------
+    InputError
+        It is no CSV.
+    """
     reader = csv.reader(())
     try:
         plain = gzip.decompress(data) if data.startswith(_GZIP) else data
-        reader = csv.reader(StringIO(plain.decode("utf-8-sig"), newline=""), strict=True)
+        text = plain.decode("utf-8-sig")
+        if (at := text.find("\0")) >= 0:
+            where, fix = f"{name} row {text[:at].count(chr(10)) + 1}", "Save it in UTF-8, not in UTF-16."
+            raise InputError([Problem("holds a null character.", where, fix)])
+        reader = csv.reader(StringIO(text, newline=""), strict=True)
         lines = [(reader.line_num, tuple(map(str.strip, row))) for row in reader]
     except (OSError, EOFError, UnicodeDecodeError, csv.Error, zlib.error) as error:
         fix = "Save it as CSV in UTF-8, plain or gzip."
@@ -70,7 +80,16 @@ def table_of(data: bytes, name: str) -> Table:
     filled = [(number, row) for number, row in lines if any(row)]
     if not filled:
         raise InputError([Problem("is empty.", name, "Give a header and one row for each date.")])
-    return Table(name, filled[0][1], tuple(filled[1:]))
+    return Table(name, filled[0][1], tuple(filled[1:])) if filled[0][1][-1] else _trimmed(name, filled)
+
+
+def _trimmed(name: str, filled: Sequence[Row]) -> Table:
+    """Return a table without the nameless columns at its end, as far as nothing stands in them."""
+    header = filled[0][1]
+    width = max(place for place, cell in enumerate(header, start=1) if cell)
+    if any(any(row[width:]) for _, row in filled):
+        return Table(name, header, tuple(filled[1:]))
+    return Table(name, header[:width], tuple((number, row[:width]) for number, row in filled[1:]))
 
 
 def header_of(path: Path) -> tuple[str, ...]:

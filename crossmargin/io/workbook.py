@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from math import isfinite, nan
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any, TypeAlias
@@ -181,16 +180,16 @@ def _figures(reports: Sequence[Report], rows: Mapping[int, int]) -> list[tuple[C
             own = f"{_letter(RECORD, 'amount')}{_FIRST + len(found)}"
             formula = Formula(f"Lines!{_AGAIN}{rows[id(entry.line)]}" if id(entry.line) in rows else own)
             found.append(_figure(record, _NOT_MODELLED if record["amount"] is None else record["amount"], formula))
-    end, bases = _FIRST + len(found) - 1, dict[str, tuple[int, float]]()
+    end, bases = _FIRST + len(found) - 1, dict[str, tuple[int, float | None]]()
     for report in reports if found else ():
         for level in report.levels:
             row, amount = _FIRST + len(found), report.total(level)
-            known = report.line(level).amount is not None
             record = {"regime": report.regime, "status": report.status, "level": level, "partial": report.partial}
             record["as_of"] = report.as_of.isoformat()
-            found.append(_figure({**record, "kind": "total"}, amount if known else _NOT_MODELLED, _sum_of(row, end)))
-            first, base = bases.setdefault(level, (row, amount if known else nan))
-            if first != row and known and isfinite(base):
+            shown = _NOT_MODELLED if amount is None else amount
+            found.append(_figure({**record, "kind": "total"}, shown, _sum_of(row, end)))
+            first, base = bases.setdefault(level, (row, amount))
+            if first != row and amount is not None and base is not None:
                 benefit = Formula(f"{_TOTALS}{first}-{_TOTALS}{row}")
                 found.append(_figure({**record, "kind": "benefit"}, base - amount, benefit))
     return found

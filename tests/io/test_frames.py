@@ -151,9 +151,9 @@ def test_a_report_is_an_arrow_stream_of_its_records(empty):
         assert (frame.columns, frame["amount"].dtype) == (list(RECORD), polars.Float64)
 
 
-def test_no_extra_is_loaded_until_it_is_used():
+def test_no_extra_is_loaded_until_it_is_used(root):
     extras = ["narwhals", "openpyxl", "pandas", "polars", "pyarrow"]
     modules = "recognise, statement_book, report_files, workbook, frames"
     code = f"import sys, crossmargin; from crossmargin.io import {modules}; print(*{{*sys.modules}} & {{*{extras}}})"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert not done.stdout.split()

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import gc
 import json
+import sys
 from contextlib import suppress
 from io import StringIO
+from threading import Event, Thread
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crossmargin.collector import collector_at_rest
 from crossmargin.errors import InputError
 from crossmargin.io import book_fields
 from crossmargin.io.book import load_book
 from crossmargin.io.brokers import read_statement, statement
-from crossmargin.io.collector import collector_at_rest
 
 HEADER = ("symbol", "quantity", "price", "value", "currency", "side", "multiplier", "kind", "description")
 QUANTITIES = ("5", "-5", "(1,200)", "", "0", "12.5", "1.234,50", "nan", "9" * 400, "1e3")
@@ -30,7 +32,9 @@ CELLS = {
     "kind": ("", "", "stock", "etf", "sotck"),
     "description": ("", "US TREASURY NOTE 4.125% 05/15/2030", "symbol"),
 }
-ROWS = st.lists(st.tuples(*(st.sampled_from(CELLS[name]) for name in HEADER)), min_size=1, max_size=6)
+ROW = st.tuples(*(st.sampled_from(CELLS[name]) for name in HEADER))
+ROW = ROW.filter(lambda row: not {"symbol", "quantity"} <= {*row})  # with both it is the header of another table
+ROWS = st.lists(ROW, min_size=1, max_size=6)
 
 
 def only(lines: list[str], place: int) -> str:
@@ -153,3 +157,51 @@ def test_the_collector_works_again_after_an_error(works):
         assert gc.isenabled() == works
     finally:
         gc.enable()
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_the_collector_rests_until_the_last_of_two_readers_is_done(works):
+    begun, go_on, done = Event(), Event(), Event()
+
+    def other():
+        with collector_at_rest():
+            begun.set()
+            go_on.wait(120)
+        done.set()
+
+    reader = Thread(target=other)
+    try:
+        if not works:
+            gc.disable()
+        with collector_at_rest():
+            reader.start()
+            assert begun.wait(120)
+        assert not gc.isenabled()  # the one who came first is done, the other still reads
+        go_on.set()
+        assert done.wait(120)
+        assert gc.isenabled() == works
+    finally:
+        go_on.set()
+        gc.enable()
+
+
+def test_many_readers_leave_the_collector_as_it_was():
+    seen, before = list[bool](), sys.getswitchinterval()
+
+    def read():
+        for _ in range(300):
+            with collector_at_rest():
+                seen.append(gc.isenabled())
+
+    readers = [Thread(target=read) for _ in range(8)]
+    sys.setswitchinterval(1e-6)
+    try:
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join(120)
+    finally:
+        sys.setswitchinterval(before)
+    assert len(seen) == 2400
+    assert not any(seen)
+    assert gc.isenabled()

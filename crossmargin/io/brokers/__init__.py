@@ -17,6 +17,7 @@ from typing import IO
 
 from attrs import evolve
 
+from crossmargin.collector import collector_at_rest
 from crossmargin.errors import InputError, Problem
 from crossmargin.io.brokers import exchanges, fidelity, ibkr, schwab, tables, vanguard
 from crossmargin.io.brokers.cells import day_of
@@ -33,7 +34,6 @@ from crossmargin.io.brokers.statement import (
     Statement,
     statement_of,
 )
-from crossmargin.io.collector import collector_at_rest
 from crossmargin.io.crif_files import contents
 from crossmargin.io.own_reports import refuse_own_report
 from crossmargin.products import Product

@@ -16,8 +16,8 @@ from typing import TypeAlias
 
 from attrs import field, frozen
 
-from crossmargin.errors import InputError, Problem
-from crossmargin.io.brokers.statement import Aside, Item
+from crossmargin.errors import InputError, Problem, counted, listed
+from crossmargin.io.brokers.statement import Aside, Holding, Item, Money, Unread
 
 _DELIMITERS = (",", ";", "\t")
 _ALMOST = 0.6  # of the columns needed: a header with as many is one with a mistake in it
@@ -104,14 +104,16 @@ def items_of(text: str, name: str, sheets: Sequence[Sheet]) -> tuple[str, list[I
 
 def _items(lines: Iterable[tuple[int, tuple[str, ...]]], name: str, sheet_of: _SheetOf) -> Iterator[Item]:
     sheet: Sheet | None = None
-    places: dict[str, int] = {}
+    header, places = tuple[str, ...](), dict[str, int]()
+    doubled: dict[str, list[int]] = {}
     sections: tuple[str, ...] = ()
     for line, cells in lines:
         place, text = f"{name} row {line}", ", ".join(filter(None, cells))
         if not text:
             continue
         if headed := sheet_of(cells):
-            sheet, places, sections = headed, headed.places(cells), ()
+            sheet, header, places, sections = headed, cells, headed.places(cells), ()
+            doubled = _doubled(header, places)
             yield Aside(place, text, f"The header of a table ({sheet.name}).")
         elif sheet is None:
             yield Aside(place, text, "Stands before the table.")
@@ -120,7 +122,28 @@ def _items(lines: Iterable[tuple[int, tuple[str, ...]]], name: str, sheet_of: _S
             yield Aside(place, text, "Opens a section.")
         else:
             values = {field: cells[at] for field, at in places.items() if at < len(cells)}
-            yield sheet.read(SheetRow(place, text, cells, values, sections))
+            item = sheet.read(SheetRow(place, text, cells, values, sections))
+            wrong = _ambiguous(cells, header, doubled) if isinstance(item, Holding | Money) else ""
+            yield Unread(place, text, wrong) if wrong else item
+
+
+def _doubled(header: Sequence[str], places: Mapping[str, int]) -> dict[str, list[int]]:
+    """Return the places of each column that is used and whose name stands more than once in the header."""
+    named = [_plain(name) for name in header]
+    wanted = {header[at]: [place for place, name in enumerate(named) if name == named[at]] for at in places.values()}
+    return {name: found for name, found in wanted.items() if len(found) > 1}
+
+
+def _ambiguous(cells: Sequence[str], header: Sequence[str], doubled: Mapping[str, Sequence[int]]) -> str:
+    """Return why it cannot be told under which column a cell of a row belongs, "" where it can."""
+    if len(cells) > len(header) and any(cells[len(header) :]):
+        fix = "Is there a comma in a number or a name? Put it in quotation marks."
+        return f"{counted(len(cells), 'field')} under {counted(len(header), 'column')}. {fix}"
+    for name, places in doubled.items():
+        said = dict.fromkeys(cells[at] for at in places if at < len(cells))
+        if len(said) > 1:
+            return f"Columns called {name!r} say {listed(map(repr, said))}. Keep one of the columns."
+    return ""
 
 
 def _lines(text: str, name: str, delimiter: str) -> list[tuple[int, tuple[str, ...]]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from crossmargin.errors import suggestion
 from crossmargin.io.brokers.sheets import Sheet, SheetRow
-from crossmargin.io.brokers.statement import Holding, Item, Unread
+from crossmargin.io.brokers.statement import Aside, Holding, Item, Unread
 from crossmargin.products import PRODUCT_KINDS
 
 COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -30,11 +30,14 @@ COLUMNS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 NEEDED = ("symbol", "quantity")
 _NOTHING: Mapping[str, str] = MappingProxyType(dict.fromkeys(NEEDED, ""))
+_TOTALS = frozenset({"total", "totals", "subtotal", "grand total"})
 _KINDS = frozenset({*PRODUCT_KINDS, "treasury"})
 
 
 def holding(place: str, text: str, values: Mapping[str, str]) -> Item:
     """Return the holding in a row whose values are named like `COLUMNS`."""
+    if values.get("symbol", "").strip().rstrip(":").casefold() in _TOTALS:
+        return Aside(place, text, "A total.")
     if (kind := values.get("hint", "")) and kind not in _KINDS:
         return Unread(place, text, f"The kind {kind!r} is unknown. {suggestion(kind, _KINDS)}")
     given: dict[str, Any] = {**_NOTHING, **values}
