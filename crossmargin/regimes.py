@@ -95,6 +95,7 @@ TODAY = (
         kinds=("listed_option", "security_future"),
         account_classes=(*_HOUSE_AND_XM, AccountClass.SEC_15C3_3),
     ),
+    Silo("OCC", "occ_stans_like", kinds=("security_future",), account_classes=(AccountClass.CFTC_4D_AB,)),
     Silo(
         CARRYING_FIRM,
         "portfolio_margin",

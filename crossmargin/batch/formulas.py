@@ -241,8 +241,8 @@ class Formulas:
         loss = _base("simulated_var", combiner(p), tail(leg, priced), None)
         model = [loss, self.haircuts(others - faceless, p.haircuts), *_without_model((simulated - priced) | faceless)]
         floor = scaled("percentage_floor", p.floor_share, self._gross_haircuts(held, p.index_haircuts))
-        unknown = not_modelled("minimum_margin_amount", held)
-        return largest("var_charge", [total("model", model), largest("var_floor", [floor, unknown])])
+        unknown = [not_modelled("minimum_margin_amount", held)] if p.minimum_margin_amount else []
+        return largest("var_charge", [total("model", model), largest("var_floor", [floor, *unknown])])
 
     def haircuts(self, held: Iterable[int], table: Table) -> Term:
         """Return the haircut charge of securities: signed amounts by bucket, combined as uncorrelated."""

@@ -61,6 +61,8 @@ OTHER_CHARGES = {
 }
 SET_CHARGES = ("volatility_event_charge", "special_charge")
 _NO_RECORD = "needs the member's own record: overlay member_records with {}"
+_OWN = ("cycle_var_charges", "deficiencies", "backtest_days", "capital", "noon_var_charge", "margin_proxy")
+_RECORD = frozenset({"owner", "firm", "account_class", *_OWN, "intraday_pnl", "blackout_pools"})
 _NO_FACE = "a repo that has not started moves no face, and its interest is not at risk under the haircut method"
 
 
@@ -121,9 +123,9 @@ def var_charge(pool: Pool, inputs: Inputs, p: Reader) -> Line:
         model = total("model", [*_simulated(priced, inputs, p), *haircuts], reads=reads)
     else:
         model = Line("margin_proxy", proxy, reads=reads)
-    minimum = not_modelled("minimum_margin_amount", "its formula stands in a confidential exhibit (89 FR 18981)")
-    floor = largest("var_floor", [percentage_floor(pool, inputs, p), minimum])
-    return largest("var_charge", [model, floor])
+    percentage, why = percentage_floor(pool, inputs, p), p.minimum_margin_amount
+    minimum = [not_modelled("minimum_margin_amount", why)] if why else []  # there is none before its first day
+    return largest("var_charge", [model, largest("var_floor", [percentage, *minimum], reads=p.taken())])
 
 
 def percentage_floor(pool: Pool, inputs: Inputs, p: Reader) -> Line:
@@ -200,6 +202,14 @@ def _gross_haircut(security: TreasurySecurity, face: float, as_of: date, p: Read
 
 def _record(pool: Pool, p: Reader) -> Mapping[str, Any]:
     """Return what is overlaid of the member's own record for this margin portfolio, {} when nothing."""
+    problems = Problems()
+    for number, row in enumerate(p.member_records, 1):
+        where = f"ficc_gsd, member_records, row {number}"
+        if "owner" not in row:
+            problems.add("has no owner.", where=where, fix="Say whose record it is.")
+        for name in sorted(set(row) - _RECORD):
+            problems.add(f"has {name!r}.", where=where, fix=suggestion(name, _RECORD))
+    problems.raise_if_any()
     return next((row for row in p.member_records if row["owner"] == pool.owner and _is_of(row, pool)), {})
 
 

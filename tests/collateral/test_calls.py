@@ -38,6 +38,19 @@ def test_over_a_holiday_the_next_business_day_counts():
     assert margin_calls(friday)[0].due == date(2026, 7, 6)
 
 
+@pytest.mark.parametrize(
+    ("day", "due"),
+    [
+        (date(2017, 9, 1), date(2017, 9, 11)),  # trades settled in three days, and 4 September 2017 was Labor Day
+        (date(2022, 6, 27), date(2022, 7, 1)),
+        (date(2024, 5, 28), date(2024, 5, 31)),
+    ],
+)
+def test_a_broker_waits_for_settlement_and_two_days_more(day, due):
+    report = balances([need(100.0, CSA, level="customer", account_class=SECURITIES)], [], [], market())
+    assert margin_calls(evolve(report, as_of=day))[0].due == due
+
+
 def test_a_taker_without_the_cycle_waits_for_its_own():
     asked = [need(100.0, "ICC"), need(100.0, "FICC")]
     assert [call.place.pot for call in called(asked, [], cycle="intraday")] == ["FICC"]

@@ -11,6 +11,7 @@ from crossmargin.regimes import TODAY
 from crossmargin.registry import module, rules
 
 KINDS = {*PRODUCT_KINDS, *CREDIT_KINDS, *(kind for place in CLEARING for kind in kinds_at(place))}
+LEVELS = ("customer", "clearing")
 HELD_WITHOUT_A_SILO: dict[str, str] = {}  # kind -> why nobody margins it
 
 
@@ -24,3 +25,10 @@ def test_silos_name_kinds_and_rule_sets_that_exist():
         assert silo.kinds <= KINDS
         assert rules(silo.ruleset).kind == "ruleset"
         assert callable(module(silo.ruleset).requirement)
+
+
+@pytest.mark.parametrize("kind", ["listed_option", "security_future"])
+def test_what_occ_clears_owes_there_too_in_every_account_that_a_broker_margins(kind):
+    mine = [silo for silo in TODAY if kind in silo.kinds]
+    at = {level: {each for s in mine if s.level == level for each in s.account_classes} for level in LEVELS}
+    assert at["customer"] <= at["clearing"]

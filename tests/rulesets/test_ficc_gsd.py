@@ -248,6 +248,18 @@ def test_every_public_charge_is_a_line():
     assert found.partial
 
 
+def test_the_minimum_margin_amount_is_missed_from_the_day_of_its_order_on():
+    since, before = (
+        ficc_gsd.var_charge(pool((NOTE_7, 1e6)), inputs(), reader(date(2024, 11, day))).part("var_floor")
+        for day in (8, 7)
+    )
+    assert [part.name for part in since.parts] == ["percentage_floor", "minimum_margin_amount"]
+    assert [part.name for part in before.parts] == ["percentage_floor"]
+    assert before.value == since.value
+    assert since.partial
+    assert not before.partial
+
+
 def test_an_option_is_not_modelled_rather_than_nothing():
     found = requirement((OPTION, 5.0))
     assert any("no model for the product" in line.note for line in found.walk())
@@ -333,6 +345,14 @@ def test_charges_of_the_members_own_record():
 )
 def test_the_record_of_another_portfolio_charges_nothing(other):
     assert charged(member_records=[{**RECORD, **other}]).amount == charged().amount
+
+
+@pytest.mark.parametrize(
+    ("row", "said"), [({"capital": 1e9}, "has no owner"), ({"owner": "ALPHA", "capitl": 1e9}, "Did you mean 'capital'")]
+)
+def test_a_record_without_owner_or_with_a_misspelt_field_is_refused(row, said):
+    with pytest.raises(InputError, match=said):
+        charged(member_records=[row])
 
 
 def test_without_a_record_the_charges_are_gaps_and_with_a_part_of_it_only_the_rest():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crossmargin.errors import InputError
+from crossmargin.errors import InputError, NotInForce
 from crossmargin.registry import rules
 from crossmargin.results import Line
 from crossmargin.rulesets.uncleared_margin import (
@@ -134,6 +134,12 @@ def test_the_threshold(margin, used, left):
 )
 def test_the_transfer_amount(required, held, separate, moved):
     assert transfer(Line("r", required), held, P, separately_managed=separate).value == pytest.approx(moved)
+
+
+def test_the_transfer_amount_of_separate_accounts_begins_with_the_amendment():
+    assert RULES.at(date(2021, 2, 24)).separate_account_transfer_amount == 50_000
+    with pytest.raises(NotInForce):
+        _ = RULES.at(date(2021, 2, 23)).separate_account_transfer_amount
 
 
 @pytest.mark.parametrize(
