@@ -34,14 +34,21 @@ class CrossMarginError(Exception):
 
 @frozen
 class Problem:
-    """One thing wrong with an input: what it is, where it stands, what to do about it."""
+    """One thing wrong with an input: what it is, where it stands, what to do about it.
+
+    Examples
+    --------
+    >>> print(Problem("is no tenor", "tenor 3", "Sort them."))
+    tenor 3: is no tenor. Sort them.
+    """
 
     what: str
     where: str
     fix: str = ""
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}" + (f" {self.fix}" if self.fix else "")
+        stop = "." if self.fix and not self.what.endswith((".", "?", ":")) else ""
+        return f"{self.where}: {self.what}{stop}" + (f" {self.fix}" if self.fix else "")
 
 
 class InputError(CrossMarginError):
@@ -217,8 +224,8 @@ def suggestion(name: object, choices: Iterable[str]) -> str:
 
     Examples
     --------
-    >>> suggestion("tresury_note", ["treasury_note", "repo"])
-    "Did you mean 'treasury_note'?"
+    >>> suggestion("tresury_note", ["treasury_note", "repo"]), suggestion("repo", [])
+    ("Did you mean 'treasury_note'?", 'Known: none.')
     """
     known, word = sorted(set(choices)), name if isinstance(name, str) else ""
     near = _near(word, known)
@@ -228,7 +235,7 @@ def suggestion(name: object, choices: Iterable[str]) -> str:
         return f"Did you mean {close[0]!r}?"
     if len(known) > MOST_LISTED:
         known.sort(key=lambda each: -_alike(each.lower(), word.lower()))
-    return f"Known: {listed(known)}."
+    return f"Known: {listed(known) or 'none'}."
 
 
 def _near(name: str, known: list[str]) -> list[str]:

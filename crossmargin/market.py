@@ -9,10 +9,10 @@ scenario (`crossmargin.scenarios`).
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import pairwise
-from math import isfinite
+from math import inf, isfinite
 from types import MappingProxyType
 from typing import Any
 
@@ -20,7 +20,7 @@ import numpy as np
 from attrs import field, frozen
 
 from crossmargin.columns import FloatArray, as_date, as_dates, as_texts, readonly
-from crossmargin.errors import InputError, Problem, Problems, check_kinds, counted
+from crossmargin.errors import InputError, Problem, Problems, check_kinds, counted, is_number
 from crossmargin.price_history import PriceHistory
 from crossmargin.swap_market import CreditSpreads, Fixings, ZeroCurve, swap_market_problems
 from crossmargin.underlyings import Underlying
@@ -46,12 +46,15 @@ _SAME = 1e-9  # two copies of one published yield agree to this, whatever their 
 _LISTED = 50  # problems written out one by one
 
 
-def _named(values: Mapping[str, float]) -> dict[str, float]:
-    return dict(values)
+_TABLES = ("money_market", "prices", "underlyings", "fixings", "projections", "credit")
 
 
-def _plain_fixings(fixings: Fixings) -> dict[str, dict[date, float]]:
-    return {index: dict(rates) for index, rates in fixings.items()}
+def _named(values: Any) -> Any:
+    return dict(values) if isinstance(values, Mapping) else values  # what is no mapping is told with its name
+
+
+def _plain_fixings(fixings: Any) -> Any:
+    return {index: _named(rates) for index, rates in fixings.items()} if isinstance(fixings, Mapping) else fixings
 
 
 @frozen(eq=False)
@@ -234,12 +237,12 @@ class Market:
     history: History
     money_market: Mapping[str, float] = field(factory=dict, kw_only=True, converter=_named)
     prices: Mapping[str, float] = field(factory=dict, kw_only=True, converter=_named)
-    underlyings: Mapping[str, Underlying] = field(factory=dict, kw_only=True, converter=dict)
+    underlyings: Mapping[str, Underlying] = field(factory=dict, kw_only=True, converter=_named)
     real_curve: ParCurve | None = field(default=None, kw_only=True)
     price_history: PriceHistory | None = field(default=None, kw_only=True)
     fixings: Fixings = field(factory=dict, kw_only=True, converter=_plain_fixings)
-    projections: Mapping[str, ZeroCurve] = field(factory=dict, kw_only=True, converter=dict)
-    credit: Mapping[str, CreditSpreads] = field(factory=dict, kw_only=True, converter=dict)
+    projections: Mapping[str, ZeroCurve] = field(factory=dict, kw_only=True, converter=_named)
+    credit: Mapping[str, CreditSpreads] = field(factory=dict, kw_only=True, converter=_named)
     simm: Any = field(default=None, kw_only=True)
     notes: tuple[str, ...] = field(default=(), kw_only=True, converter=as_texts)
 
@@ -248,6 +251,7 @@ class Market:
         check_kinds(
             curve=(self.curve, ParCurve, "Give a ParCurve: the order is as_of, curve, history."),
             history=(self.history, History, "Give a History of par yields."),
+            **{name: (getattr(self, name), Mapping, "Give a dict, what it is of by name.") for name in _TABLES},
         )
         problems = Problems()
         if self.curve.as_of != self.as_of:
@@ -256,8 +260,11 @@ class Market:
         if self.real_curve is not None and (self.real_curve.as_of != self.as_of or not self.real_curve.real):
             what = f"is of {self.real_curve.as_of}, {'real' if self.real_curve.real else 'nominal'}."
             problems.add(what, where="real_curve", fix=f"Give ParCurve({self.as_of}, ..., real=True).")
-        problems.extend(_number_problems(self.money_market, "money_market", "a decimal rate"))
+        problems.extend(_number_problems(self.money_market, "money_market", "a decimal rate", LARGEST_PAR))
         problems.extend(_number_problems(self.prices, "prices", "a price"))
+        underlyings: Mapping[str, object] = self.underlyings
+        for name in (name for name, each in underlyings.items() if not isinstance(each, Underlying)):
+            problems.add("is no Underlying.", where=f"underlyings[{name!r}]", fix="Give Underlying(symbol, ...).")
         problems.extend(swap_market_problems(self.as_of, self.fixings, self.projections, self.credit))
         if self.simm is not None and not getattr(self.simm, "horizons", None):
             what = f"a {type(self.simm).__name__} is no calibration."
@@ -266,8 +273,7 @@ class Market:
 
     def __repr__(self) -> str:
         """Return how much there is, in one line."""
-        tables = ("prices", "underlyings", "fixings", "projections", "credit")
-        held = [f"{len(getattr(self, name)):,} {name}" for name in tables if getattr(self, name)]
+        held = [f"{len(getattr(self, name)):,} {name}" for name in _TABLES[1:] if getattr(self, name)]
         held += [name for name in ("real_curve", "price_history", "simm") if getattr(self, name) is not None]
         return f"<Market: {'; '.join([str(self.as_of), repr(self.history).strip('<>'), *held])}>"
 
@@ -434,13 +440,14 @@ def _table_problems(dates: tuple[date, ...], tenors: FloatArray, par: FloatArray
     return found
 
 
-def _number_problems(values: Mapping[str, object], where: str, kind: str) -> list[Problem]:
-    fix = f"Give {kind} or leave the name out."
-    return [
-        Problem(f"{value!r} is not a finite number.", f"{where}[{name!r}]", fix)
-        for name, value in values.items()
-        if not (isinstance(value, int | float) and isfinite(value))
-    ]
+def _number_problems(values: Mapping[Any, Any], where: str, kind: str, largest: float = inf) -> Iterator[Problem]:
+    for name, value in values.items():
+        if not isinstance(name, str):
+            yield Problem("is no text.", f"{where}[{name!r}]", "Give a name or a symbol, such as product.symbol.")
+        if not is_number(value):
+            yield Problem(f"{value!r} is not a finite number.", f"{where}[{name!r}]", f"Give {kind} or leave it out.")
+        elif abs(value) > largest:
+            yield Problem(f"{value:g} is no decimal.", f"{where}[{name!r}]", "Give 0.0425 for 4.25 %.")
 
 
 def _days(count: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
 from functools import cache, cached_property
 from itertools import pairwise
@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 from attrs import evolve, field, frozen
 
 from crossmargin.columns import as_date
-from crossmargin.errors import InputError, NotInForce, ParameterMissing, Problem, suggestion
+from crossmargin.errors import InputError, NotInForce, ParameterMissing, Problem, counted, listed, suggestion
 from crossmargin.records import freeze, to_plain
 
 GRADES = ("rule", "disclosure", "calibrated", "assumed", "proposed")
@@ -168,7 +168,7 @@ class Reader:
         return reads
 
 
-@frozen
+@frozen(repr=False)
 class Rules:
     """A rule's parameters and conditions as its `.toml` states them.
 
@@ -202,6 +202,11 @@ class Rules:
     conditions: tuple[Condition, ...] = ()
     overlays: Mapping[str, DatedValue] = field(factory=dict)
 
+    def __repr__(self) -> str:
+        """Return what rule it is and what is overlaid, in one line."""
+        overlaid = f"; overlaid: {', '.join(self.overlays)}" if self.overlays else ""
+        return f"<Rules {self.id}: {self.title}; {counted(len(self.parameters), 'parameter')}{overlaid}>"
+
     def at(self, as_of: date) -> Reader:
         """Return a reader of the values in force on `as_of`."""
         return Reader(self, as_date(as_of, "as_of"))
@@ -218,7 +223,7 @@ class Rules:
         """
         if name in self.overlays:
             return self.overlays[name]
-        parameter = self._parameter(name)
+        parameter, as_of = self._parameter(name), as_date(as_of, "as_of")
         for dated in parameter.values:
             if dated.covers(as_of):
                 return dated
@@ -277,6 +282,9 @@ class Rules:
         wanted, got = _kind(parameter.values[-1].value), _kind(freeze(value))
         if wanted != got:
             return [Problem(f"{value!r} is {got}, the rule has {wanted}.", where)]
+        if wanted == "a list" and parameter.unit == "table":
+            own = [row for dated in parameter.values for row in dated.value]
+            return [Problem(what, where, fix) for what, fix in _row_faults(own, value)]
         beyond = _beyond(parameter, value)
         return [Problem(f"{beyond[0]!r} is out of range.", where, _range_text(parameter))] if beyond else []
 
@@ -430,6 +438,20 @@ def _numbers(value: Any) -> list[float]:
     if isinstance(value, tuple | list):
         return [number for each in value for number in _numbers(each)]
     return [value] if isinstance(value, int | float) and not isinstance(value, bool) else []
+
+
+def _row_faults(own: Iterable[Mapping[str, Any]], rows: Iterable[Any]) -> Iterator[tuple[str, str]]:
+    """Yield the rows of an overlaid table that are none, have no field of the rule's own rows, or misspell one."""
+    fields = [set(row) for row in own]
+    needed, known = set.intersection(*fields) if fields else set(), set().union(*fields)
+    for number, row in enumerate(rows, 1):
+        if not isinstance(row, Mapping):
+            yield f"row {number} is {row!r}.", "Give a dict for each row."
+        elif known.isdisjoint(row) and known:
+            yield f"row {number} has {listed(row)}.", f"A row has {listed(sorted(known))}."
+        else:
+            hints = {name: suggestion(name, needed - set(row)) for name in row if name not in known}
+            yield from ((f"row {number} has {name!r}.", hint) for name, hint in hints.items() if hint.endswith("?"))
 
 
 def _is_range(given: Any) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, get_args
 from attrs import field, frozen
 
 from crossmargin.errors import Problem, Problems, is_number, suggestion
+from crossmargin.price_history import LARGEST_VOLATILITY
 from crossmargin.products.equities import ETF, Security, Stock, ticker_of
 from crossmargin.products.futures import IndexFuture
 from crossmargin.products.options import FutureOption, ListedOption
@@ -33,7 +34,7 @@ def _is_dividend(value: Any) -> bool:
 
 
 def _is_volatility(value: Any) -> bool:
-    return value is None or hasattr(value, "smiles") or (is_number(value) and value >= 0.0)
+    return value is None or hasattr(value, "smiles") or (is_number(value) and 0.0 <= value <= LARGEST_VOLATILITY)
 
 
 def _plain(value: Any) -> Any:

@@ -22,6 +22,7 @@ from crossmargin.market import (
     tenor_name,
     tenor_problems,
 )
+from crossmargin.underlyings import Underlying
 
 DAY = date(2026, 6, 30)
 FIVE = [0.25, 2, 5, 10, 30]
@@ -244,6 +245,26 @@ def test_every_problem_of_a_market_at_once() -> None:
     rates = {"SOFR": np.nan, "EFFR": "high", "IORB": 0.04}
     found = problems_of(lambda: Market(day, curve, a_history(), money_market=rates, prices={"ZN": np.inf}))
     assert len(found) == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"prices": [1.0]}, "prices: a list was given"),
+        ({"underlyings": None}, "underlyings: None was given"),
+        ({"underlyings": {"IBM": 280.0}}, "is no Underlying"),
+        ({"prices": {7: 1.0}}, "is no text"),
+        ({"money_market": {"SOFR": 3.65}}, "3.65 is no decimal"),
+    ],
+)
+def test_tables_of_a_wrong_kind_and_percentages_are_refused(given, said):
+    with pytest.raises(InputError, match=said):
+        Market(DAY, ParCurve(DAY, FIVE, YIELDS), a_history(), **given)
+
+
+def test_a_volatility_in_percent_is_refused():
+    with pytest.raises(InputError, match=r"0\.2 for 20 %"):
+        Underlying("IBM", 26.0, 280.0)
 
 
 def test_a_market_keeps_its_own_mappings() -> None:

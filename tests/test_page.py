@@ -205,6 +205,11 @@ def test_an_empty_book_and_a_single_regime_have_a_page():
 def test_a_comparison_of_nothing_is_refused():
     with pytest.raises(InputError, match="no regime was compared"):
         report_page(Comparison(()))
+    report = compared().reports[0]
+    with pytest.raises(InputError, match="a Report was given"):
+        report_page(report)
+    with pytest.raises(InputError, match="a Report stands among them"):
+        report_page(compared(), collateral=[report])
 
 
 def test_figures_say_what_they_are_sorted_by():

@@ -168,11 +168,34 @@ def test_an_overlay_holds_on_every_day_and_shows(toy):
 
 
 def test_a_later_overlay_replaces_and_others_stay(toy):
-    study = toy.with_values(rate=0.9, because="one").with_values(table=[1, [2]], because="two")
+    study = toy.with_values(rate=0.9, because="one").with_values(table=[{"row": 2}], because="two")
     study = study.with_values(rate=0.8, because="three")
     reader = study.at(date(2021, 6, 1))
-    assert (reader.rate, reader.table) == (0.8, (1, (2,)))
+    assert (reader.rate, reader.table[0]["row"]) == (0.8, 2)
     assert [read.because for read in reader.taken()] == ["three", "two"]
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        (3, "row 1 is 3. Give a dict"),
+        ({"foo": 1}, "A row has day, row"),
+        ({"row": [1], "dya": 2}, "Did you mean 'day'"),
+    ],
+)
+def test_rows_that_are_none_of_the_table_are_refused(toy, row, said):
+    with pytest.raises(InputError, match=said):
+        toy.with_values(table=[row], because="typo")
+
+
+def test_a_rule_shows_itself_in_one_line_with_what_is_overlaid(toy):
+    assert repr(toy).startswith("<Rules toy: ")
+    assert repr(toy.with_values(rate=0.9, because="one")).endswith("; overlaid: rate>")
+
+
+def test_a_day_that_is_no_date_is_refused(toy):
+    with pytest.raises(InputError, match="is not a date"):
+        toy.in_force("rate", "2021-06-01")
 
 
 def test_first_date_and_share_of_assumptions(toy):

@@ -16,7 +16,7 @@ from crossmargin.analysis.study_plots import HATCH, waterfall
 from crossmargin.collateral.balance import CollateralReport
 from crossmargin.collateral.text import collateral_sections, whereabouts
 from crossmargin.eligibility import Decision, decisions_html
-from crossmargin.errors import InputError, Problem, counted
+from crossmargin.errors import InputError, Problem, check_kinds, counted, several
 from crossmargin.markup import Cell, Cells, folded, listed, mark, table
 from crossmargin.page.assets import document
 from crossmargin.posted import Posted
@@ -107,7 +107,7 @@ def report_page(
     Raises
     ------
     InputError
-        A comparison of nothing.
+        A comparison of nothing, and what is of another kind.
 
     Examples
     --------
@@ -117,6 +117,9 @@ def report_page(
     >>> "<h1>Margin of the sample book under 3 regimes, 2026-06-30</h1>" in page
     True
     """
+    check_kinds(comparison=(comparison, Comparison, "Give what compare returned, of one regime or of several."))
+    attributions = several("attributions", attributions, Attribution, "Give what attribute returned, in a list.")
+    collateral = several("collateral", collateral, CollateralReport, "Give what collateral_report returned, in a list.")
     if not comparison.reports:
         raise InputError([Problem("no regime was compared.", "page", "Compare one at least.")])
     told = _Told(comparison, collateral, attributions, posted, notes)

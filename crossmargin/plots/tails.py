@@ -8,7 +8,7 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Iterator
 from datetime import date
-from math import ceil, isfinite
+from math import ceil
 from textwrap import fill
 from typing import Any
 
@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from crossmargin.analysis.backtest import exceptions
 from crossmargin.analysis.margin_series import MarginSeries
 from crossmargin.columns import FloatArray
-from crossmargin.errors import Problems, counted
+from crossmargin.errors import Problems, counted, is_number
 from crossmargin.plots.style import (
     AROUND,
     BLACK,
@@ -152,8 +152,8 @@ def _checked(gains: ArrayLike, requirement: float | None) -> FloatArray:
         problems.add(f"have shape {drawn.shape}.", where="gains", fix="Give one for each scenario, and one at least.")
     elif bad := int((~np.isfinite(drawn)).sum()):
         problems.add(f"{bad} are not finite.", where="gains", fix="Leave these scenarios out, or calculate them anew.")
-    if requirement is not None and not (isfinite(requirement) and requirement >= 0.0):
-        problems.add(f"is {requirement}.", where="requirement", fix="Give USD, >= 0, or leave it out.")
+    if requirement is not None and not (is_number(requirement) and requirement >= 0.0):
+        problems.add(f"is {requirement!r}.", where="requirement", fix="Give USD, >= 0, or leave it out.")
     problems.raise_if_any("No distribution can be drawn")
     return drawn
 

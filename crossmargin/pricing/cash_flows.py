@@ -17,7 +17,7 @@ import numpy as np
 from attrs import field, frozen
 
 from crossmargin.curves import FloatArray, IntArray, year_fractions
-from crossmargin.errors import Problems, is_count
+from crossmargin.errors import Problems, is_count, is_number
 from crossmargin.pricing.legs import Leg, PriceGrowth, legs_of_all
 from crossmargin.pricing.pieces import dated_pieces, netted_pieces
 from crossmargin.pricing.plans import plan
@@ -253,8 +253,8 @@ def check_quantities(products: Sequence[Product], quantities: Sequence[float]) -
     if len(products) != len(quantities):
         problems.add(f"{len(products)} products and {len(quantities)} quantities", where="pooled positions")
     for product, quantity in zip(products, quantities, strict=False):
-        if not math.isfinite(quantity):
-            problems.add(f"quantity {quantity} is not finite", where=product.symbol)
+        if not is_number(quantity):
+            problems.add(f"quantity {quantity!r} is not finite", where=product.symbol)
     problems.raise_if_any("cannot pool")
 
 

@@ -14,7 +14,7 @@ from attrs import evolve, field, frozen
 from numpy.typing import ArrayLike, NDArray
 
 from crossmargin.columns import FloatArray, as_texts, readonly
-from crossmargin.errors import Problems, suggestion
+from crossmargin.errors import Problems, several, suggestion
 from crossmargin.simm.risk_types import KEYS, PRODUCT_CLASSES, RISK_TYPES, TYPE_NAMES, rule_of
 
 IntArray: TypeAlias = NDArray[np.intp]
@@ -131,7 +131,7 @@ class Sensitivities:
         >>> len(Sensitivities.from_records([row, row]))
         2
         """
-        rows = list(records)
+        rows = several("records", records, Mapping, "Give mappings: of a frame, frame.to_dict('records').")
         columns = {name: Column.of([str(row.get(name) or "") for row in rows]) for name in KEYS}
         return cls.from_columns(columns, [row.get("amount_usd") for row in rows])
 

@@ -44,6 +44,11 @@ def test_fields_are_read_as_they_are_compared():
     assert found.bucket.texts() == ["", "", "Residual"]
 
 
+def test_what_is_no_row_is_refused():
+    with pytest.raises(InputError, match="a str stands among them"):
+        Sensitivities.from_records(["product_class", "risk_type"])  # as of a data frame
+
+
 def test_every_bad_row_is_listed():
     rows = [
         row(),
