@@ -16,12 +16,13 @@ from hypothesis import HealthCheck, settings
 collect_ignore = ["generation"]  # scripts that made stored figures; they need packages that tests do not
 ROOT = Path(__file__).resolve().parents[1]
 
-# No deadline: the first example of a law may compile a kernel.
+# No clock: the first example of a law, or its drawing, may compile a kernel on a machine that is busy.
+untimed = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # Derandomised: a red run is the same red run tomorrow.
-settings.register_profile("default", deadline=None, derandomize=True, max_examples=60)
-settings.register_profile("thorough", deadline=None, max_examples=2000, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("default", untimed, derandomize=True, max_examples=60)
+settings.register_profile("thorough", untimed, max_examples=2000)
 # For the run without machine code: every law is tried, the search is left to the compiled run.
-settings.register_profile("interpreted", deadline=None, derandomize=True, max_examples=6)
+settings.register_profile("interpreted", untimed, derandomize=True, max_examples=6)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "default"))
 
 

@@ -415,7 +415,7 @@ def test_a_cluster_gives_the_same_bits(client, tmp_path, monkeypatch):
     assert pool_tails_on(client, *book(), TAILS, shards=3).tobytes() == expected().tobytes()
 
 
-def soon(happens, seconds=30.0):
+def soon(happens, seconds=120.0):
     """Return whether it happens before the seconds are over."""
     until = time.monotonic() + seconds
     while not happens() and time.monotonic() < until:
@@ -482,5 +482,5 @@ def test_a_worker_killed_in_the_middle_changes_nothing(client, monkeypatch, way)
 
     assert run(slow, 2, range(7), engine=client, progress=kill) == [0, 2, 4, 6, 8, 10, 12]
     assert left[0] == 5
-    client.wait_for_workers(2, timeout=60)  # the process in its place has nothing yet
+    client.wait_for_workers(2, timeout=300)  # the process in its place has nothing yet
     assert run(summed, 1.0, range(8), store=store, engine=client) == sums

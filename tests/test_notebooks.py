@@ -105,6 +105,7 @@ def test_the_commands_of_the_first_ten_minutes_run_in_their_order(tmp_path, monk
 def test_in_a_notebook_a_figure_shows_itself(monkeypatch):
     fetched = []
     monkeypatch.setattr(style, "import_module", fetched.append)
+    monkeypatch.delitem(sys.modules, "ipykernel", raising=False)
     style.drawing()
     assert not fetched, "outside of a notebook nothing is fetched"
     monkeypatch.setitem(sys.modules, "ipykernel", ModuleType("ipykernel"))

@@ -28,6 +28,7 @@ pytestmark = [
     pytest.mark.slow_interpreted,
 ]
 POLICY = re.compile(r'<meta http-equiv="Content-Security-Policy"[^>]*>')
+HANGS = 300  # seconds: a start takes one or two, twenty on a busy machine
 DARK = "--blink-settings=preferredColorScheme=0"
 LOOK = """
 const table = document.querySelector(".sortable table"), said = {};
@@ -115,7 +116,7 @@ def browse(page: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     fixed = ["--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr", f"--user-data-dir={home}"]
     command = [BROWSER, *fixed, "--window-size=1200,900", *flags, page.as_uri()]
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=60, check=True, env={**os.environ, "HOME": str(page.parent)}
+        command, capture_output=True, text=True, timeout=HANGS, check=True, env={**os.environ, "HOME": str(page.parent)}
     )
 
 

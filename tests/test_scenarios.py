@@ -283,9 +283,9 @@ def test_a_long_lookback_reaches_beyond_the_calendar() -> None:
 def test_twelve_years_are_drawn_quickly() -> None:
     history = a_history(3000)
     spec = ScenarioSpec("filtered", 3, 10, decay=0.97)
-    started = time.perf_counter()
+    started = time.thread_time()
     scenario_set(spec, history, history.dates[-1])
-    assert time.perf_counter() - started < 1.0  # some milliseconds; generous for a busy machine
+    assert time.thread_time() - started < 1.0  # some milliseconds of one core, however busy the machine
 
 
 @pytest.mark.parametrize(

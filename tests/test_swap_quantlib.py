@@ -67,10 +67,14 @@ def calendar():
     return made
 
 
-@cache
 def setting():
-    """Discount and projection handles, and the two indices with their fixings."""
+    """Discount and projection handles, on the day that tests of other files may have changed since the last call."""
     ql.Settings.instance().evaluationDate = ql_date(AS_OF)
+    return handles()
+
+
+@cache
+def handles():
     nodes = [ql_date(AS_OF), *(ql_date(AS_OF + timedelta(days=int(n))) for n in DAYS)]
     curves = []
     for zeros in (SOFR, TERM):

@@ -61,9 +61,9 @@ def test_every_kernel_is_compiled_once_and_loaded_afterwards(tmp_path):
 
 
 def test_a_second_call_finds_everything_done():
-    first, second = crossmargin.warmup(), crossmargin.warmup()
-    assert second.seconds < 0.5
-    assert (second.kernels, second.compiled) == (first.kernels, first.compiled)
+    first, *later = (crossmargin.warmup() for _ in range(6))
+    assert min(each.seconds for each in later) < 0.5, "one may be kept waiting by the machine, not all"
+    assert {(each.kernels, each.compiled) for each in later} == {(first.kernels, first.compiled)}
     assert first.kernels == (0 if INTERPRETED else written_kernels())
 
 
