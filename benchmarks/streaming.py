@@ -220,7 +220,7 @@ def day_by_day(books: Mapping[str, Portfolio], history: MarketHistory, days: tup
         for name, book in books.items():
             compared_ = compare(book, history.market(day), THREE, rules=stood if day < STRESS_ENDS else rules)
             for report in compared_.reports:
-                found.setdefault((name, report.regime), []).append(report.total())
+                found.setdefault((name, report.regime), []).append(report.total() or 0.0)
     return {key: np.array(totals) for key, totals in found.items()}
 
 

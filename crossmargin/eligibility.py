@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from functools import lru_cache
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from attrs import frozen
 
 from crossmargin.accounts import Account, Customer, Firm
-from crossmargin.errors import NotInForce
+from crossmargin.errors import NotInForce, several
 from crossmargin.markup import fragment, table
 from crossmargin.parameters import Condition, Reader, Rules
 from crossmargin.portfolio import Portfolio, Position
@@ -50,9 +50,19 @@ class Decision:
 
 
 class Decisions(tuple[Decision, ...]):
-    """Decisions in a row, a tuple that a notebook shows as a table, with every condition that failed below it."""
+    """Decisions in a row, a tuple that a notebook shows as a table, with every condition that failed below it.
+
+    Raises
+    ------
+    InputError
+        What is given is not several, or what stands among them is no decision.
+    """
 
     __slots__ = ()
+
+    def __new__(cls, decisions: Iterable[Decision] = ()) -> Self:
+        """Return decisions in a row, of any iterable."""
+        return super().__new__(cls, several("decisions", decisions, Decision, "Give decisions in a list."))
 
     def _repr_html_(self) -> str:
         return fragment([decisions_html(self)])

@@ -52,12 +52,12 @@ class Line:
     name: str
     amount: float | None
     how: How = "input"
-    parts: tuple[Line, ...] = field(default=(), converter=as_tuple)
+    parts: tuple[Line, ...] = field(default=(), converter=as_tuple, repr=False)
     factor: float = 1.0
     unit: str = "USD"
-    reads: tuple[Read, ...] = field(default=(), converter=as_tuple)
+    reads: tuple[Read, ...] = field(default=(), converter=as_tuple, repr=False)
     note: str = ""
-    memo: tuple[Line, ...] = field(default=(), converter=as_tuple)
+    memo: tuple[Line, ...] = field(default=(), converter=as_tuple, repr=False)
 
     def __attrs_post_init__(self) -> None:
         try:
@@ -150,6 +150,21 @@ def product(name: str, parts: Iterable[Line], **more: Any) -> Line:
 def reduction(name: str, combined: Line, standalone: Line, **more: Any) -> Line:
     """Return the share of `standalone` that `combined` saves, never negative, as a line of unit 1."""
     return _combined(name, "reduction", (combined, standalone), unit="1", **more)
+
+
+def known_sum(amounts: Iterable[float | None]) -> float | None:
+    """Return the sum of what is known: None where there are amounts and none of them is, 0 where there are none.
+
+    The rule of every total: a number only where some part of it is modelled, or where nothing is asked for.
+
+    Examples
+    --------
+    >>> known_sum([60.0, None, 40.0]), known_sum([None, None]), known_sum([])
+    (100.0, None, 0.0)
+    """
+    told = tuple(amounts)
+    known = [amount for amount in told if amount is not None]
+    return _added(known) if known or not told else None
 
 
 def not_modelled(name: str, why: str, **more: Any) -> Line:

@@ -7,7 +7,6 @@ Who is in a group and which share counts are a rule's parameters; the profit and
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 
 from attrs import field, frozen
@@ -16,7 +15,7 @@ from crossmargin.class_groups import ClassGroup
 from crossmargin.errors import Problems
 from crossmargin.parameters import Read
 from crossmargin.records import as_tuple
-from crossmargin.results import Line, largest, scaled, total
+from crossmargin.results import Line, known_sum, largest, scaled, total
 
 
 @frozen
@@ -32,15 +31,15 @@ class GroupCharge:
         At each point of the grid, USD; negative where gains prevail.
     minimum : Line
         The least requirement, USD.
-    gross : float
-        What the classes in it ask one by one, USD.
+    gross : float or None
+        What the classes in it ask one by one, USD; None where nothing of them is modelled.
     """
 
     name: str
     line: Line
     losses: tuple[Line, ...] = field(converter=as_tuple)
     minimum: Line
-    gross: float
+    gross: float | None
 
 
 def class_charge(group: ClassGroup, minimum_per_unit: float, *, reads: Iterable[Read] = ()) -> GroupCharge:
@@ -68,7 +67,7 @@ def class_charge(group: ClassGroup, minimum_per_unit: float, *, reads: Iterable[
     known = [worst, minimum] if group.parts or group.contract_units or any(group.pnl) or not group.gaps else []
     note = _note(worst, minimum) if known else ""
     line = largest(f"class {group.name}", [*known, *group.gaps], note=note, reads=tuple(reads))
-    return GroupCharge(group.name, line, losses, minimum, line.value)
+    return GroupCharge(group.name, line, losses, minimum, line.amount)
 
 
 def offset_charge(
@@ -108,9 +107,10 @@ def offset_charge(
     worst = _largest_loss(losses)
     net = largest("net", [worst, minimum], note=_note(worst, minimum))
     gross = total("gross", [member.line for member in members])
-    credit = total("credit", [net, scaled("less gross", -1.0, Line("gross", gross.value))])
-    line = total(name, [gross, credit], note=net.note, reads=tuple(reads))
-    return GroupCharge(name, line, losses, minimum, math.fsum(member.gross for member in members))
+    known = [] if gross.amount is None else [Line("gross", gross.amount)]
+    credit = [total("credit", [net, scaled("less gross", -1.0, whole)]) for whole in known]
+    line = total(name, [gross, *credit], note=net.note if known else "", reads=tuple(reads))
+    return GroupCharge(name, line, losses, minimum, known_sum(member.gross for member in members))
 
 
 def _losses(group: ClassGroup) -> tuple[Line, ...]:

@@ -20,6 +20,7 @@ from crossmargin.errors import InputError, Problem, several, suggestion
 from crossmargin.lines import (
     How,
     Line,
+    known_sum,
     largest,
     not_modelled,
     product,
@@ -40,6 +41,7 @@ __all__ = [
     "Report",
     "Requirement",
     "bridged",
+    "known_sum",
     "largest",
     "not_modelled",
     "product",
@@ -114,23 +116,25 @@ class Report:
         """Return what it asks for, in one line; `print` and `explain` show the rest."""
         from crossmargin.tables import money
 
-        told = ", ".join(f"{level} {money(_known_total(self, level))}" for level in self.levels)
+        told = ", ".join(f"{level} {money(self.total(level))}" for level in self.levels)
         return f"<Report: {self.regime} ({self.status}), {self.as_of}; USD {told}; {len(self.entries):,} entries>"
 
-    def gross(self, level: str = "clearing") -> float:
-        """Return the requirements of one level before credit, USD."""
+    def gross(self, level: str = "clearing") -> float | None:
+        """Return the requirements of one level before credit, USD; None where nothing of them is modelled."""
         _refuse_unknown_level(level)
-        return math.fsum(r.line.value for r in self.requirements if r.level == level)
+        return known_sum(r.line.amount for r in self.requirements if r.level == level)
 
-    def credit(self, level: str = "clearing") -> float:
-        """Return the credits of one level, USD, never positive."""
+    def credit(self, level: str = "clearing") -> float | None:
+        """Return the credits of one level, USD, never positive; None where nothing of them is modelled."""
         _refuse_unknown_level(level)
-        return math.fsum(c.line.value for c in self.credits if c.level == level)
+        return known_sum(c.line.amount for c in self.credits if c.level == level)
 
-    def total(self, level: str = "clearing") -> float:
-        """Return requirements less credits of one level, USD; what is not modelled counts nothing: ask `partial`."""
-        _refuse_unknown_level(level)
-        return math.fsum(entry.line.value for entry in self.entries if entry.level == level)
+    def total(self, level: str = "clearing") -> float | None:
+        """Return requirements less credits of one level, USD; None where nothing that it asks for is modelled.
+
+        What is modelled in part has a total that leaves the rest out: ask `partial`.
+        """
+        return known_sum(line.amount for line in _lines_at(self, level))
 
     @property
     def entries(self) -> tuple[Requirement | Credit, ...]:
@@ -178,11 +182,14 @@ class Report:
         """Return every parameter read that no published text states: assumed, calibrated or proposed values."""
         return tuple(read for read in self.reads() if read.grade not in ("rule", "disclosure"))
 
-    def assumed_share(self, level: str = "clearing") -> float:
-        """Return the share in [0, 1] of the gross requirement whose calculation read an assumed or proposed value."""
+    def assumed_share(self, level: str = "clearing") -> float | None:
+        """Return the share in [0, 1] of the gross requirement whose calculation read an assumed or proposed value.
+
+        None where nothing of that requirement is modelled.
+        """
         gross = self.gross(level)
         resting = math.fsum(_resting(r.line) for r in self.requirements if r.level == level)
-        return min(1.0, resting / gross) if gross else 0.0
+        return None if gross is None else min(1.0, resting / gross) if gross else 0.0
 
     def refused(self) -> Decisions:
         """Return what keeps each position out of the programmes that its account asks for.
@@ -268,14 +275,14 @@ class Comparison:
 
     def totals(self, level: str = "clearing") -> dict[str, float | None]:
         """Return the total of each regime, USD; None where nothing that it asks for is modelled."""
-        return {report.regime: _known_total(report, level) for report in self.reports}
+        return {report.regime: report.total(level) for report in self.reports}
 
     def benefit(self, regime: str, level: str = "clearing") -> float | None:
         """Return the first regime's total minus this regime's, USD; negative when the regime asks for more.
 
         None where nothing of one of the two is modelled.
         """
-        other, base = (_known_total(each, level) for each in (self[regime], self.reports[0]))
+        other, base = (each.total(level) for each in (self[regime], self.reports[0]))
         return None if base is None or other is None else base - other
 
     def benefit_share(self, regime: str, level: str = "clearing") -> float | None:
@@ -290,8 +297,8 @@ class Comparison:
         not modelled where nothing of one of the two totals is; a total that leaves something out names it.
         """
         base, other = self.reports[0], self[regime]
-        before = Line("change before credit", other.gross(level) - base.gross(level))
-        credit = Line("change in credit", other.credit(level) - base.credit(level))
+        before = Line("change before credit", _less(other.gross(level), base.gross(level)))
+        credit = Line("change in credit", _less(other.credit(level), base.credit(level)))
         start, end = (total_line(f"{each.regime} total", _lines_at(each, level)) for each in (base, other))
         return bridged(start, (before, credit), end)
 
@@ -346,11 +353,13 @@ def total_line(name: str, lines: Iterable[Line]) -> Line:
 def bridged(start: Line, steps: Iterable[Line], end: Line) -> Line:
     """Return a total as another one and the steps from there to here.
 
-    A step has no figure where one of the two totals has none, and is partial where one leaves out what the other does
-    not.
+    No step has a figure where one of the two totals or another step has none; a step is partial where one total leaves
+    out what the other does not.
     """
-    if start.amount is None or end.amount is None:
-        unknown = [not_modelled(step.name, "nothing is modelled at one end") for step in steps]
+    steps = tuple(steps)
+    if start.amount is None or end.amount is None or any(step.amount is None for step in steps):
+        why = "nothing is modelled at one end"
+        unknown = [step if step.amount is None else not_modelled(step.name, why) for step in steps]
         how = end.how if end.amount is None else "input"
         return evolve(end, parts=(start, *unknown), how=how, memo=end.parts)
     base, other = _gaps(start), _gaps(end)
@@ -374,9 +383,9 @@ def _lines_at(report: Report, level: str) -> list[Line]:
     return [entry.line for entry in report.entries if entry.level == level]
 
 
-def _known_total(report: Report, level: str) -> float | None:
-    """Return the total of a level, None where nothing of it is modelled, as `report.line(level)` has it."""
-    return total("", _lines_at(report, level)).amount
+def _less(end: float | None, start: float | None) -> float:
+    """Return a change between two ends of a bridge, which shows none where one of its totals is not modelled."""
+    return (end or 0.0) - (start or 0.0)
 
 
 def _pot_line(pot: str, entries: list[Requirement | Credit]) -> Line:

@@ -140,19 +140,20 @@ def _figures(comparison: Comparison, level: str) -> Section:
     ]
     lines = [report.line(level) for report in reports]
     partial = " (partial: see Not modelled)" if any(line.partial for line in lines) else ""
-    known = [line.amount is not None for line in lines]
-    totals = (report.total(level) if is_known else None for report, is_known in zip(reports, known, strict=True))
-    rows.append((f"TOTAL{partial}", *map(money, totals)))
-    if len(reports) > 1:
-        both = [(report.regime, known[0] and is_known) for report, is_known in zip(reports, known, strict=True)][1:]
-        rows.append(("benefit", "", *(money(comparison.benefit(name, level)) if it else "-" for name, it in both)))
-        shares = (f"{comparison.benefit_share(name, level):.2%}" if it else "-" for name, it in both)
-        rows.append(("benefit, %", "", *shares))
-    rows.append(("rests on assumed values", *(f"{report.assumed_share(level):.0%}" for report in reports)))
+    rows.append((f"TOTAL{partial}", *(money(line.amount) for line in lines)))
+    if others := [report.regime for report in reports[1:]]:
+        benefits = [(comparison.benefit(name, level), comparison.benefit_share(name, level)) for name in others]
+        rows.append(("benefit", "", *("-" if usd is None else money(usd) for usd, _ in benefits)))
+        rows.append(("benefit, %", "", *(_percent(share, 2) for _, share in benefits)))
+    rows.append(("rests on assumed values", *(_percent(report.assumed_share(level)) for report in reports)))
     rows.append(("status", *("proposed *" if r.status == "proposed" else "in force" for r in reports)))
     starred = f"   (* {PROPOSED})" if any(report.status == "proposed" for report in reports) else ""
     title = f"Initial margin {level_title(level, reports)}, USD, as of {reports[0].as_of}{starred}"
     return Section(title, ("", *(report.regime for report in reports)), tuple(rows))
+
+
+def _percent(share: float | None, digits: int = 0) -> str:
+    return "-" if share is None else f"{share:.{digits}%}"
 
 
 def amounts(comparison: Comparison, level: str) -> dict[tuple[str, str], list[Line | None]]:

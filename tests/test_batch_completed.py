@@ -72,7 +72,7 @@ def refuse_a_difference(many):
             for level in LEVELS:
                 assert many.whole(report.regime, level)[place]
                 for name in ("gross", "credit", "total"):
-                    ours, theirs = getattr(many, name)(report.regime, level)[place], getattr(report, name)(level)
+                    ours, theirs = getattr(many, name)(report.regime, level)[place], getattr(report, name)(level) or 0.0
                     assert ours == pytest.approx(theirs, abs=CENT), (account, report.regime, level, name)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from crossmargin import samples
 from crossmargin.collateral import CollateralReport
 from crossmargin.eligibility import Decision, Decisions, Reason
+from crossmargin.errors import InputError
 from crossmargin.margin import collateral_report, margin
 from crossmargin.markup import Cell, folded, fragment, linked, listed, mark, table
 from crossmargin.portfolio import Portfolio, Position
@@ -143,6 +144,9 @@ def test_decisions_are_a_tuple_that_shows_itself():
     cells = read(decisions._repr_html_()).cells
     assert {"refused", "allowed", "listed", "Rule 1, https://example.org/1 (rule)"} <= set(cells)
     assert "Nothing" in Decisions()._repr_html_()
+    for strange in (None, "refused", [None], 7):
+        with pytest.raises(InputError, match="decisions"):
+            Decisions(strange)
     report = Report("siloed", "t", "in_force", market().as_of, decisions=[refused])
     assert isinstance(report.decisions, Decisions)
     assert isinstance(report.refused(), Decisions)

@@ -52,6 +52,15 @@ def test_a_class_of_which_nothing_is_known_asks_visibly_nothing():
     assert charge("A", [0.0, 0.0], 100.0, gaps=[gap]).line.amount == 37.5
 
 
+def test_classes_of_which_nothing_is_known_ask_visibly_nothing_together():
+    gap = not_modelled("p1: X", "no model for warrants")
+    unknown = [charge(name, [0.0, 0.0], gaps=[gap]) for name in "AB"]
+    both = offset_charge("both", unknown, 0.9)
+    assert (both.gross, both.line.amount) == (None, None)
+    one = offset_charge("one", [unknown[0], charge("C", [-500.0, 400.0])], 0.9)
+    assert (one.gross, one.line.amount, one.line.partial) == (500.0, 500.0, True)
+
+
 @pytest.mark.parametrize(
     ("books", "share", "net"),
     [

@@ -283,6 +283,26 @@ def test_a_level_of_which_nothing_is_modelled_has_no_total():
     assert Comparison((evolve(blank, requirements=()),)).totals() == {"siloed": 0.0}, "nothing asked is nothing owed"
 
 
+@given(st.lists(st.one_of(st.none(), st.floats(-1e9, 1e9)), max_size=4), st.lists(st.floats(-1e9, 0.0), max_size=2))
+def test_a_total_is_a_number_only_if_some_part_of_it_is_modelled(asked, credited):
+    first, credit = SILOED.requirements[0], REPORT.credits[0]
+    lines = [Line("margin", amount) if amount is not None else not_modelled("margin", "no rule") for amount in asked]
+    report = evolve(
+        SILOED,
+        requirements=tuple(evolve(first, level="clearing", line=line) for line in lines),
+        credits=tuple(evolve(credit, level="clearing", line=Line("credit", amount)) for amount in credited),
+    )
+    known = [amount for amount in asked if amount is not None]
+    gross, reduced = (fsum(known) if known or not asked else None), fsum(credited)
+    whole = None if gross is None and not credited else fsum([*known, *credited])
+    assert (report.gross(), report.credit(), report.total()) == (gross, reduced, whole)
+    assert report.line().amount == pytest.approx(whole)
+    assert (report.assumed_share() is None) == (gross is None)
+    assert report.total("customer") == 0.0, "nothing asked is nothing owed"
+    assert ("not modelled" in repr(report)) == (whole is None)
+    assert Report.from_json(report.to_json()).total() == whole
+
+
 def test_a_share_of_nothing_is_nothing():
     empty = Report("siloed", "t", "in_force", AS_OF)
     assert Comparison((empty, REPORT)).benefit_share("cross_margin") == 0.0

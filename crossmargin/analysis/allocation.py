@@ -158,8 +158,8 @@ def best_allocation(
     Raises
     ------
     InputError
-        An unknown account, one in no two-pot programme of the regime, base accounts of another owner or firm; all that
-        `margin` raises.
+        An unknown account, one in no two-pot programme of the regime, base accounts of another owner or firm; nothing
+        modelled of what they are asked for; all that `margin` raises.
     NumericalError
         The spine does not confirm the answer.
 
@@ -250,11 +250,18 @@ class _Search:
         rules, programme = self.book, self.inside.arrangement
         if values:
             rules = {**rules, programme: rules[programme].with_values(**values, because="allocation")}
-            return margin(portfolio, self.market, self.regime, rules=rules.values()).total()
+            return self._asked(portfolio, rules)
         if portfolio.positions not in self._known:
-            report = margin(portfolio, self.market, self.regime, rules=rules.values())
-            self._known[portfolio.positions] = report.total()
+            self._known[portfolio.positions] = self._asked(portfolio, rules)
         return self._known[portfolio.positions]
+
+    def _asked(self, portfolio: Portfolio, rules: Mapping[str, Rules]) -> float:
+        amount = margin(portfolio, self.market, self.regime, rules=rules.values()).total()
+        if amount is None:
+            what = "nothing that its owner is asked for at the firm is modelled."
+            fix = "Give the market what the report's not_modelled() names."
+            raise InputError([Problem(what, f"account {self.inside.id!r}", fix)])
+        return amount
 
 
 def _options(unit: _Search) -> list[_Option]:

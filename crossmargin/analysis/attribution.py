@@ -34,8 +34,6 @@ from crossmargin.analysis.between_regimes import (
     between,
 )
 from crossmargin.analysis.euler import pool_name, position_shares
-from crossmargin.collateral.balance import Balance
-from crossmargin.collateral.covering import wholly_unknown
 from crossmargin.errors import InputError, NumericalError, Problem, Problems, listed, several, suggestion
 from crossmargin.margin import collateral_report
 from crossmargin.market import Market
@@ -47,7 +45,7 @@ from crossmargin.products.swaps import CLEARING, kinds_at
 from crossmargin.records import as_tuple
 from crossmargin.regimes import CROSS_MARGIN, SILOED, Regime
 from crossmargin.registry import rulebook
-from crossmargin.results import LEVELS, Line, Report, bridged, total_line
+from crossmargin.results import LEVELS, Line, Report, bridged, known_sum, not_modelled, total_line
 from crossmargin.tables import PROPOSED, money
 
 MOST_STEPS = 12  # 4096 values: more is a mistake
@@ -108,8 +106,8 @@ class Attribution:
     `line` is the total of `other` as the sum of the total of `base` and the steps; where nothing of one of the two is
     modelled, steps have no amount. `by_position`, `by_account`, `by_asset_class` and `by_pot` each add up to what is
     known of both totals; what no position can be said to cause stands as `not divided`, with its pool. `states` says
-    what every set of steps asks for, `notes` what to beware of. Of a deficit (`of`) `by_pot` alone is told. `statuses`
-    are those of the two regimes; `status` is `in_force` only where both are.
+    what every set of steps asks for, None where nothing of that is modelled, `notes` what to beware of. Of a deficit
+    (`of`) `by_pot` alone is told. `statuses` are those of the two regimes; `status` is `in_force` only where both are.
     """
 
     base: str
@@ -121,7 +119,7 @@ class Attribution:
     by_account: tuple[Share, ...] = field(default=(), converter=as_tuple)
     by_asset_class: tuple[Share, ...] = field(default=(), converter=as_tuple)
     by_pot: tuple[Share, ...] = field(default=(), converter=as_tuple)
-    states: Mapping[frozenset[str], float] = field(factory=dict)
+    states: Mapping[frozenset[str], float | None] = field(factory=dict)
     notes: tuple[str, ...] = field(default=(), converter=as_tuple)
     as_of: date | None = field(default=None, kw_only=True)
     of: str = field(default=REQUIREMENT, kw_only=True)
@@ -133,7 +131,7 @@ class Attribution:
         return self.line.parts[1:]
 
     def step(self, name: str) -> float | None:
-        """Return the mean effect of one step, USD; None where nothing of one of the two totals is modelled.
+        """Return the mean effect of one step, USD; None where nothing of a total or of a state is modelled.
 
         Raises
         ------
@@ -270,11 +268,11 @@ def attribute(
     overlaid = (rules,) if isinstance(rules, Rules) else several("rules", rules, Rules, "Give rules in a list.")
     ways = between(portfolio, market, (base, other), rulebook(overlaid))
     reports = (ways.run.report(ways.base), ways.run.report(ways.other))
-    states: dict[frozenset[str], float] = {}
+    states: dict[frozenset[str], float | None] = {}
 
     def asked(taken: frozenset[str]) -> float:
         states[taken] = ways.total(taken, level) if of == REQUIREMENT else ways.deficit(taken, level)
-        return states[taken]
+        return states[taken] or 0.0  # where one state has no figure, no step has: see `_bridge`
 
     effects = shapley(asked, [step for step in ways.steps if of == DEFICIT or step != COLLATERAL])
     ends, shares = _told(reports, level, ways, overlaid=overlaid if of == DEFICIT else None)
@@ -370,26 +368,25 @@ def _told(
         return _ends(reports, asked), _Shares(reports, level, ways).all()
     portfolio, market = ways.inputs.portfolio, ways.inputs.market
     brought = [collateral_report(portfolio, market, report, rules=overlaid) for report in reports]
-    short = [[(each.pot, _deficit(each)) for each in one.balances if each.level == level] for one in brought]
+    short = [[(each.pot, each.deficit) for each in one.balances if each.level == level] for one in brought]
     pots = _of_pots([(pot, line.amount) for pot, line in one] for one in short)
     return _ends(reports, [[line for _, line in one] for one in short]), {"by_pot": pots}
-
-
-def _deficit(balance: Balance) -> Line:
-    gaps = (line for line in balance.required.walk() if line.how == "not_modelled")
-    return next(gaps) if wholly_unknown(balance.required) else balance.deficit
 
 
 def _ends(reports: Iterable[Report], lines: Iterable[Iterable[Line]]) -> list[Line]:
     return [total_line(f"{report.regime} total", mine) for report, mine in zip(reports, lines, strict=True)]
 
 
-def _bridge(effects: Mapping[str, float], states: Mapping[frozenset[str], float], ends: Sequence[Line]) -> Line:
+def _bridge(effects: Mapping[str, float], states: Mapping[frozenset[str], float | None], ends: Sequence[Line]) -> Line:
     """Return the figure of the second regime as that of the first and the steps; the states must end at both."""
     for end, state in zip(ends, (states[frozenset()], states[frozenset(effects)]), strict=True):
-        if not isclose(end.value, state, rel_tol=1e-9, abs_tol=1e-6):
-            raise NumericalError(f"The steps lead to {state}, the regime asks for {end.value}.")
-    return bridged(ends[0], [Line(name, amount, note=ABOUT[name]) for name, amount in effects.items()], ends[1])
+        unlike = (end.amount is None) != (state is None)
+        if unlike or not isclose(end.value, state or 0.0, rel_tol=1e-9, abs_tol=1e-6):
+            raise NumericalError(f"The steps lead to {state}, the regime asks for {end.amount}.")
+    steps = [Line(name, amount, note=ABOUT[name]) for name, amount in effects.items()]
+    if None in states.values() and None not in (ends[0].amount, ends[1].amount):
+        steps = [not_modelled(name, "nothing is modelled between the two, with some steps taken") for name in effects]
+    return bridged(ends[0], steps, ends[1])
 
 
 def _notes(ways: Between, states: Iterable[frozenset[str]], of: str) -> tuple[str, ...]:
@@ -460,7 +457,7 @@ def _of_pots(told: Iterable[Iterable[tuple[str, float | None]]]) -> tuple[Share,
     for side, amounts in enumerate(told):
         for pot, amount in amounts:
             found.setdefault(pot, ([], []))[side].append(amount)
-    return tuple(Share(pot, _added(base), _added(other)) for pot, (base, other) in found.items())
+    return tuple(Share(pot, known_sum(base), known_sum(other)) for pot, (base, other) in found.items())
 
 
 def _grouped(shares: Iterable[Share], group: Mapping[str, str]) -> tuple[Share, ...]:
@@ -470,13 +467,7 @@ def _grouped(shares: Iterable[Share], group: Mapping[str, str]) -> tuple[Share, 
         base, other = found.setdefault(group.get(share.name, _NOBODY), ([], []))
         base += [share.base] if share.base != 0.0 else []
         other += [share.other] if share.other != 0.0 else []
-    return tuple(Share(name, _added(base), _added(other)) for name, (base, other) in found.items())
-
-
-def _added(amounts: Sequence[float | None]) -> float | None:
-    """Return the sum of what is known, None where there are amounts and none of them is."""
-    known = [amount for amount in amounts if amount is not None]
-    return fsum(known) if known or not amounts else None
+    return tuple(Share(name, known_sum(base), known_sum(other)) for name, (base, other) in found.items())
 
 
 def _labelled(line: Line) -> str:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import cached_property
-from math import fsum
 
 from attrs import evolve, field, frozen
 
@@ -23,6 +22,7 @@ from crossmargin.parameters import Rules
 from crossmargin.portfolio import Pool, Portfolio, Position
 from crossmargin.posted import CARRYING_FIRM
 from crossmargin.regimes import Regime
+from crossmargin.results import known_sum
 from crossmargin.run import Run, owed
 
 POOLING, MODEL, FLOORS = "pooling", "model and horizon", "floors and add-ons"
@@ -86,7 +86,7 @@ class Between:
     run: Run
     _pools: dict[tuple[Regime, frozenset[str]], _Drawn] = field(factory=dict, init=False, repr=False)
     _asked: dict[frozenset[str], Asked] = field(factory=dict, init=False, repr=False)
-    _short: dict[object, list[tuple[str, str, float]]] = field(factory=dict, init=False, repr=False)
+    _short: dict[object, list[tuple[str, str, float | None]]] = field(factory=dict, init=False, repr=False)
 
     @property
     def inputs(self) -> Inputs:
@@ -108,15 +108,18 @@ class Between:
         }
         return tuple(step for step in STEPS if differs[step])
 
-    def total(self, taken: Collection[str], level: str = "clearing") -> float:
-        """Return what all pools ask at one level when these steps are taken, USD."""
-        return fsum(each.line.value for asked in self._at(taken) for each in asked if each.level == level)
+    def total(self, taken: Collection[str], level: str = "clearing") -> float | None:
+        """Return what all pools ask at one level when these steps are taken, USD; None where nothing is modelled."""
+        return known_sum(each.line.amount for asked in self._at(taken) for each in asked if each.level == level)
 
-    def deficit(self, taken: Collection[str], level: str = "clearing") -> float:
-        """Return what must be brought beyond what is posted, at one level when these steps are taken, USD."""
-        return fsum(self.deficits(taken, level).values())
+    def deficit(self, taken: Collection[str], level: str = "clearing") -> float | None:
+        """Return what must be brought beyond what is posted, at one level when these steps are taken, USD.
 
-    def deficits(self, taken: Collection[str], level: str = "clearing") -> dict[str, float]:
+        None where nothing of it is modelled.
+        """
+        return known_sum(self.deficits(taken, level).values())
+
+    def deficits(self, taken: Collection[str], level: str = "clearing") -> dict[str, float | None]:
         """Return `deficit` pot by pot."""
         inputs, known = self.inputs, self.run.book
         lying = taken if inputs.portfolio.posted else ()  # without deposits it does not matter where they would lie
@@ -125,11 +128,11 @@ class Between:
         key = side, frozenset(asked_by_place(requirements, credits).items())
         if key not in self._short:
             made = balances(requirements, credits, posted, inputs.market, portfolio=inputs.portfolio, rules=rules)
-            self._short[key] = [(each.level, each.pot, each.deficit.value) for each in made.balances]
-        found: dict[str, list[float]] = {}
+            self._short[key] = [(each.level, each.pot, each.deficit.amount) for each in made.balances]
+        found: dict[str, list[float | None]] = {}
         for _, pot, amount in (each for each in self._short[key] if each[0] == level):
             found.setdefault(pot, []).append(amount)
-        return {pot: fsum(amounts) for pot, amounts in found.items()}
+        return {pot: known_sum(amounts) for pot, amounts in found.items()}
 
     def left_out(self, taken: Collection[str]) -> frozenset[str]:
         """Return the lines that are not modelled when these steps are taken, by name."""

@@ -7,7 +7,6 @@ is worth to the owner of the positions, not that anybody could waive it. Nothing
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -22,7 +21,8 @@ from crossmargin.portfolio import Portfolio
 from crossmargin.records import as_tuple
 from crossmargin.regimes import CROSS_MARGIN, Regime, admitted_by, decisions
 from crossmargin.registry import rulebook
-from crossmargin.results import Report
+from crossmargin.results import Report, known_sum
+from crossmargin.tables import money
 
 _DIRECTED = "directed"  # named alike by all programmes; an account's own field grants it
 
@@ -33,7 +33,7 @@ class ConditionCost:
 
     `positions` fail the condition, or all of several and no other; `freed` are those that would be admitted. `cost` is
     `total` less `waived`: negative where what comes in spoils a credit, 0 where other conditions still refuse.
-    `partial` marks figures that leave something out.
+    `partial` marks figures that leave something out; None stands where nothing of what is asked is modelled.
     """
 
     programme: str
@@ -41,14 +41,14 @@ class ConditionCost:
     owner: str
     positions: tuple[str, ...] = field(converter=as_tuple)
     freed: tuple[str, ...] = field(converter=as_tuple)
-    total: float
-    waived: float
+    total: float | None
+    waived: float | None
     partial: bool
 
     @property
-    def cost(self) -> float:
-        """Margin that the conditions cost, USD."""
-        return self.total - self.waived
+    def cost(self) -> float | None:
+        """Margin that the conditions cost, USD; None where it is not known."""
+        return None if self.total is None or self.waived is None else self.total - self.waived
 
 
 @frozen
@@ -123,7 +123,7 @@ def condition_costs(
         refused = [each for each in report.refused() if each.programme == programme]
         for waived in _waivers(refused):
             rows += _costs(portfolio, market, regime, book=book, report=report, refused=refused, waived=waived)
-    return ConditionCosts(sorted(rows, key=lambda row: (-round(row.cost, 2), len(row.conditions))))
+    return ConditionCosts(sorted(rows, key=lambda row: (-round(row.cost or 0.0, 2), len(row.conditions))))
 
 
 def without(rules: Rules, conditions: Iterable[str]) -> Rules:
@@ -223,14 +223,15 @@ def _directed(portfolio: Portfolio, positions: set[str], programme: str) -> Port
     return evolve(portfolio, accounts=accounts)
 
 
-def _owed(report: Report, owner: str) -> float:
-    return math.fsum(entry.line.value for entry in report.entries if entry.owner == owner and entry.level == "clearing")
+def _owed(report: Report, owner: str) -> float | None:
+    asked = [entry.line.amount for entry in report.entries if entry.owner == owner and entry.level == "clearing"]
+    return known_sum(asked)
 
 
 def _cells(row: ConditionCost) -> tuple[str, ...]:
     marked = " (partial)" if row.partial else ""
     counts = str(len(row.positions)), str(len(row.freed))
-    return row.programme, row.owner, f"{round(row.cost, 2) + 0.0:,.2f}", *counts, ", ".join(row.conditions) + marked
+    return row.programme, row.owner, money(row.cost), *counts, ", ".join(row.conditions) + marked
 
 
 def _aligned(cells: tuple[str, ...], widths: list[int]) -> Iterable[str]:

@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike
 
 from crossmargin.analysis.liquidation import FLOWS, Leg, Tie, liquidated
 from crossmargin.analysis.porting import ported
-from crossmargin.collateral.covering import book_of, required_lines, wholly_unknown
+from crossmargin.collateral.covering import book_of, required_lines
 from crossmargin.columns import FloatArray, readonly
 from crossmargin.eligibility import Decision
 from crossmargin.errors import InputError, Problem, Problems, listed, suggestion
@@ -140,7 +140,7 @@ class FirmDefault:
         return tuple(not_modelled(name, why) for name, why in NOT_MODELLED)
 
     def to_records(self) -> list[dict[str, Any]]:
-        """Return one flat record per leg; flows are expected values, USD."""
+        """Return one flat record per leg; flows are expected values, USD, None where nothing of the leg is known."""
         said = {"regime": self.regime, "status": self.status, "as_of": self.as_of.isoformat(), "firm": self.firm}
         said["loss_share"] = self.loss_share.policy
         return [{**said, **self._record(leg)} for leg in self.legs]
@@ -153,10 +153,10 @@ class FirmDefault:
             "insolvency_regime": place.account_class.insolvency_regime.value,
             "pot": place.pot,
             "ported_to": leg.ported_to,
-            "required": leg.required,
-            "held": leg.held,
-            **{name: float(flow @ self.probabilities) for name, flow in flows.items()},
-            "worst_beyond": float(leg.beyond.max(initial=0.0)),
+            "required": None if leg.unknown else leg.required,
+            "held": leg.held if leg.takes_part else None,
+            **{name: float(flow @ self.probabilities) if leg.takes_part else None for name, flow in flows.items()},
+            "worst_beyond": float(leg.beyond.max(initial=0.0)) if leg.takes_part else None,
             "partial": leg.partial or bool(leg.left_out),
         }
 
@@ -272,7 +272,7 @@ def firm_default(
         posted = tuple(posted)
         legs = _with_posted(legs, posted, portfolio, _valuing(market, report), rules=rules)
     else:
-        legs = tuple(evolve(leg, pnl=np.zeros(leg.pnl.size)) if leg.unknown else leg for leg in legs)
+        legs = tuple(evolve(leg, pnl=np.zeros(leg.pnl.size), takes_part=False) if leg.unknown else leg for leg in legs)
     p = default_rules(rules).at(report.as_of)
     decisions, legs = ported(legs, portfolio, receivers, firm=firm, rule=default_rules(rules), as_of=report.as_of)
     settled = liquidated(legs, _ties(report, firm, vectors), share.policy, p)
@@ -297,7 +297,7 @@ def aligned(rows: list[list[str]]) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    return money(value) if isinstance(value, float) else str(value)
+    return money(value) if value is None or isinstance(value, float) else str(value)
 
 
 # --------------------------------------------------------------------------------------------------------- the input
@@ -337,14 +337,20 @@ def _checked(
 def _check_names(problems: Problems, portfolio: Portfolio, firm: str, receivers: Mapping[str, str]) -> None:
     if firm not in portfolio.firm_ids:
         problems.add(f"unknown firm {firm!r}.", where="firm", fix=suggestion(firm, portfolio.firm_ids))
+    problems.extend(receiver_problems(portfolio, receivers))
+    for owner, receiver in receivers.items():
+        if receiver == firm in portfolio.firm_ids:
+            problems.add(f"{firm} is in default itself.", where=f"receivers[{owner!r}]", fix="Name another firm.")
+
+
+def receiver_problems(portfolio: Portfolio, receivers: Mapping[str, str]) -> Iterator[Problem]:
+    """Yield the owners and the receiving firms that a portfolio does not know, each with what is near."""
     for owner, receiver in receivers.items():
         where = f"receivers[{owner!r}]"
         if owner not in portfolio.owners:
-            problems.add(f"unknown owner {owner!r}.", where=where, fix=suggestion(owner, portfolio.owners))
+            yield Problem(f"unknown owner {owner!r}.", where, suggestion(owner, portfolio.owners))
         if receiver not in portfolio.firm_ids:
-            problems.add(f"unknown firm {receiver!r}.", where=where, fix=suggestion(receiver, portfolio.firm_ids))
-        elif receiver == firm:
-            problems.add(f"{firm} is in default itself.", where=where, fix="Name another firm.")
+            yield Problem(f"unknown firm {receiver!r}.", where, suggestion(receiver, portfolio.firm_ids))
 
 
 def _is_distribution(values: FloatArray) -> bool:
@@ -371,7 +377,7 @@ def _legs(
             left_out=[symbol for pool in held for symbol in left_out.get(pool, ())],
             unmargined=[name for each in mine if each.pool in held for name in _unmargined(each)],
             partial=required[place].partial,
-            unknown=wholly_unknown(required[place]),
+            unknown=required[place].amount is None,
         )
         for place, held in pools.items()
         if not place.at_firm

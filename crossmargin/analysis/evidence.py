@@ -257,7 +257,7 @@ def sampling(
     asked = compared.totals(level)
     known = Comparison([report for report in compared.reports if asked[report.regime] is not None])
     totals, simulated = _totals(known, level, draws, book)
-    figures = {report.regime: report.total(level) for report in known.reports}
+    figures = {name: amount for name, amount in asked.items() if amount is not None}
     gaps = [
         RegimeGap(
             one,

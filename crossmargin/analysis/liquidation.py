@@ -44,6 +44,8 @@ class Leg:
         Positions whose requirement is not modelled.
     partial, unknown : bool
         Whether the requirement leaves something out, a charge or a position; whether nothing of it is known.
+    takes_part : bool
+        Whether there is margin to set losses against: a requirement of which something is known, or deposits given.
     """
 
     place: Place
@@ -56,6 +58,7 @@ class Leg:
     unmargined: tuple[str, ...] = field(default=(), converter=as_tuple)
     partial: bool = False
     unknown: bool = False
+    takes_part: bool = True
     ported_to: str = ""
     flows: Mapping[str, FloatArray] = field(factory=dict)
 

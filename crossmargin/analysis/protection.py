@@ -67,11 +67,14 @@ class Protection:
             That was not looked at.
         """
         totals = {(each.regime, each.scenarios, each.default): each for each in self.rows if each.owner == ALL}
-        wanted = regime, scenarios, default
-        if wanted not in totals:
-            known = "; ".join(", ".join(key) for key in totals)
-            raise InputError([Problem(f"no residual of {', '.join(wanted)}.", "protection", f"Known: {known}.")])
-        return totals[wanted]
+        wanted = {"regime": regime, "scenarios": scenarios, "default": default}
+        problems = Problems()
+        for place, (name, value) in enumerate(wanted.items()):
+            known = dict.fromkeys(key[place] for key in totals)
+            if value not in known:
+                problems.add(f"no residual of {value!r}.", where=f"protection, {name}", fix=suggestion(value, known))
+        problems.raise_if_any()
+        return totals[regime, scenarios, default]
 
     def assumptions(self) -> tuple[Read, ...]:
         """Return the parameters read that no published text states."""
@@ -91,15 +94,16 @@ class Protection:
 def _record(each: Residual, as_of: date) -> dict[str, Any]:
     names = ("regime", "status", "scenarios", "default", "owner", "firm", "account_class", "insolvency_regime", "pot")
     figures = ("held", *MEASURES, "frequency")
-    borne = {f"borne_by_{name.replace(' ', '_')}": each.borne_by.get(name, 0.0) for name in BEARERS}
+    borne = {f"borne_by_{name.replace(' ', '_')}": each.share_of(name) for name in BEARERS}
     said = {name: getattr(each, name) for name in (*names, *figures)}
     return {"as_of": as_of.isoformat(), **said, **borne, "partial": each.partial or bool(each.left_out)}
 
 
 def _row(each: Residual) -> list[str]:
-    figures = [money(each.held), *(money(getattr(each, name)) for name in MEASURES), f"{each.frequency:.2%}"]
-    borne = [money(each.borne_by.get(name, 0.0)) for name in BEARERS]
-    return [each.regime, each.status, each.scenarios, each.default, *figures, *borne]
+    figures = [money(each.held), *(money(getattr(each, name)) for name in MEASURES)]
+    often = money(None) if each.frequency is None else f"{each.frequency:.2%}"
+    borne = [money(each.share_of(name)) for name in BEARERS]
+    return [each.regime, each.status, each.scenarios, each.default, *figures, often, *borne]
 
 
 def protection(
@@ -175,15 +179,16 @@ class Point:
 
     `margin` is asked at clearing level, `saving` what the first switch asks for more; `efficient` says that no other
     switch saves as much with less uncovered, or more with as little. `partial` says that the margin or the loss
-    leaves something out. A switch with overlaid rules has the status `study`, whatever it overlays.
+    leaves something out; a figure of which nothing is modelled is None, and such a point neither beats nor is beaten.
+    A switch with overlaid rules has the status `study`, whatever it overlays.
     """
 
     name: str
     regime: str
     status: str
-    margin: float
-    saving: float
-    residual: float
+    margin: float | None
+    saving: float | None
+    residual: float | None
     efficient: bool = False
     partial: bool = False
 
@@ -201,7 +206,7 @@ class Frontier:
     @property
     def efficient(self) -> tuple[Point, ...]:
         """The points that no other beats, by saving: the residual loss never falls along them."""
-        return tuple(sorted((each for each in self.points if each.efficient), key=lambda each: each.saving))
+        return tuple(sorted((each for each in self.points if each.efficient), key=lambda each: each.saving or 0.0))
 
     def to_records(self) -> list[dict[str, Any]]:
         """Return one flat record per point."""
@@ -273,8 +278,9 @@ def frontier(
         raise InputError([Problem(f"no {scenarios} scenarios.", "frontier", "; ".join(study.notes))])
     study = evolve(study, pnl={scenarios: study.pnl[scenarios]})
     found = [_point(study, switch, scenarios=scenarios, default=default, measure=measure) for switch in tried]
-    points = [evolve(each, saving=found[0].margin - each.margin) for each in found]
-    marked = [evolve(each, efficient=not any(_beats(other, each) for other in points)) for each in points]
+    points = [evolve(each, saving=_saved(found[0], each)) for each in found]
+    known = [each for each in points if None not in (each.saving, each.residual)]
+    marked = [evolve(each, efficient=each in known and not any(_beats(one, each) for one in known)) for each in points]
     return Frontier(scenarios, default, measure, marked, market.as_of)
 
 
@@ -287,14 +293,19 @@ def _point(study: Study, switch: Switch, *, scenarios: str, default: str, measur
     n = study.pnl[scenarios].values.shape[1]
     residual = residual_of(together(lost, n), study.confidence, report, under=(scenarios, default))
     status = STUDIED if switch.rules else report.status
-    figures = report.total(), 0.0, getattr(residual, measure)
     left_out = report.line().partial or bool(residual.left_out)
-    return Point(switch.name, report.regime, status, *figures, partial=left_out)
+    uncovered: float | None = getattr(residual, measure)
+    return Point(switch.name, report.regime, status, report.total(), None, uncovered, partial=left_out)
+
+
+def _saved(base: Point, point: Point) -> float | None:
+    return None if base.margin is None or point.margin is None else base.margin - point.margin
 
 
 def _beats(one: Point, other: Point) -> bool:
-    no_worse = one.saving >= other.saving and one.residual <= other.residual
-    return no_worse and (one.saving > other.saving or one.residual < other.residual)
+    """Whether one point is better than another, of both of which all is known."""
+    mine, theirs = ((each.saving or 0.0, -(each.residual or 0.0)) for each in (one, other))
+    return mine != theirs and mine[0] >= theirs[0] and mine[1] >= theirs[1]
 
 
 def _check_frontier(switches: tuple[Switch, ...], chosen: Mapping[str, str]) -> None:

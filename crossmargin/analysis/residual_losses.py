@@ -7,14 +7,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from attrs import evolve, field, frozen
 
 from crossmargin.accounts import AccountClass
-from crossmargin.analysis.default import FirmDefault, LossShare, default_rules, firm_default, pool_pnl
+from crossmargin.analysis.default import (
+    FirmDefault,
+    LossShare,
+    default_rules,
+    firm_default,
+    pool_pnl,
+    receiver_problems,
+)
 from crossmargin.analysis.liquidation import FLOWS, Leg
 from crossmargin.collateral.covering import book_of
 from crossmargin.columns import FloatArray
@@ -23,9 +31,9 @@ from crossmargin.market import Market
 from crossmargin.parameters import Read, Reader, Rules, load_rules
 from crossmargin.pnl import PnL, can_revalue, revalue
 from crossmargin.portfolio import Portfolio
-from crossmargin.posted import CARRYING_FIRM, Posted
+from crossmargin.posted import CARRYING_FIRM, Place, Posted, problems_with
 from crossmargin.records import as_tuple
-from crossmargin.results import Report, Requirement
+from crossmargin.results import Report, Requirement, known_sum
 from crossmargin.risk import tail_mean
 from crossmargin.scenarios import ScenarioSpec, scenario_set
 from crossmargin.spot_scenarios import with_spot_moves
@@ -48,14 +56,15 @@ class Residual:
     default : str
         `customer`: it fails its firm, which holds its margin for all its positions of one class. `firm`: it fails, with
         every customer that does not port. `leg`: one pot is closed out alone, the other no help.
-    held : float
-        Margin held: what is asked net of credit, or what is posted.
-    expected, tail, worst : float
-        Mean loss beyond it over the scenarios, mean of the worst of them, the worst.
-    frequency : float
-        Share of the scenarios in which there is any, in [0, 1].
+    held : float or None
+        Margin held: what is asked net of credit, or what is posted. None where nothing of the requirement is modelled.
+    expected, tail, worst : float or None
+        Mean loss beyond it over the scenarios, mean of the worst of them, the worst. None where there is no margin to
+        set losses against, or no position has P&L.
+    frequency : float or None
+        Share of the scenarios in which there is any, in [0, 1]; None with them.
     borne_by : mapping of str to float
-        Expected loss by who bears it: `firm`, `fellow customers`, `clearing house`.
+        Expected loss by who bears it: `firm`, `fellow customers`, `clearing house`; empty where it is not known.
     left_out : tuple of str
         Products without P&L.
     partial : bool
@@ -70,11 +79,11 @@ class Residual:
     firm: str
     account_class: str
     pot: str
-    held: float
-    expected: float
-    tail: float
-    worst: float
-    frequency: float
+    held: float | None
+    expected: float | None
+    tail: float | None
+    worst: float | None
+    frequency: float | None
     borne_by: Mapping[str, float]
     left_out: tuple[str, ...] = field(default=(), converter=as_tuple)
     partial: bool = False
@@ -83,6 +92,10 @@ class Residual:
     def insolvency_regime(self) -> str:
         """The law under which the account is wound up if its firm fails; "" for the sum of all."""
         return AccountClass(self.account_class).insolvency_regime.value if self.account_class else ""
+
+    def share_of(self, bearer: str) -> float | None:
+        """Return the expected loss that somebody bears, USD, 0 where it is another's to bear; None where not known."""
+        return None if self.expected is None else self.borne_by.get(bearer, 0.0)
 
 
 def study_rules(rules: Iterable[Rules] = ()) -> Rules:
@@ -125,7 +138,12 @@ def study_of(
     receivers: Mapping[str, str],
     rules: tuple[Rules, ...],
 ) -> Study:
-    """Draw the scenarios and reprice once; the arguments are those of `protection`."""
+    """Draw the scenarios and reprice once; the arguments are those of `protection`, unknown names refused."""
+    problems = Problems()
+    problems.extend(receiver_problems(portfolio, receivers))
+    known = {"owners": portfolio.owners, "firms": portfolio.firm_ids}
+    problems.extend(problems_with(posted or (), market.as_of, **known))
+    problems.raise_if_any("No losses beyond margin can be worked out")
     p, terms = study_rules(rules).at(market.as_of), default_rules(rules).at(market.as_of)
     share = loss_share if isinstance(loss_share, LossShare) else LossShare(loss_share)
     pnl, notes = _repriced(portfolio, market, p)
@@ -178,14 +196,17 @@ def _repriced(portfolio: Portfolio, market: Market, p: Reader) -> tuple[dict[str
 
 @frozen(eq=False)
 class Lost:
-    """Losses beyond margin [n_scenarios] in one place, or in all, and what each bearer has of them, USD."""
+    """Losses beyond margin [n_scenarios] in one place, or in all, and what each bearer has of them, USD.
+
+    `held` is None where nothing of the requirement is modelled, `beyond` where no loss is.
+    """
 
     owner: str
     firm: str
     account_class: str
     pot: str
-    held: float
-    beyond: FloatArray
+    held: float | None
+    beyond: FloatArray | None
     borne: Mapping[str, FloatArray]
     left_out: tuple[str, ...] = ()
     partial: bool = False
@@ -204,11 +225,28 @@ def losses(study: Study, report: Report, pnl: PnL) -> dict[str, tuple[Lost, ...]
     firms = dict.fromkeys(each.firm for each in report.requirements if each.level == "clearing")
     vectors, left_out = pool_pnl(report, study.portfolio, pnl)
     failed = [_failed(study, report, firm, vectors, left_out=left_out) for firm in firms]
+    blind = _without_pnl(report, study.portfolio, pnl)
     return {
         "customer": _of_customers(study, report, pnl),
-        "firm": tuple(_of_leg(leg) for each in failed for leg in each.liquidated),
-        "leg": tuple(_alone(leg) for each in failed for leg in each.legs),
+        "firm": tuple(_known(blind, leg, _of_leg(leg)) for each in failed for leg in each.liquidated),
+        "leg": tuple(_known(blind, leg, _alone(leg)) for each in failed for leg in each.legs),
     }
+
+
+def _without_pnl(report: Report, portfolio: Portfolio, pnl: PnL) -> frozenset[Place]:
+    """Return the places at clearing level in which there are positions and none of them has P&L."""
+    seen, held = {position.id for position in portfolio.positions if position.product in pnl}, dict[Place, set[str]]()
+    for each in report.requirements:
+        if each.level == "clearing":
+            held.setdefault(Place(each.owner, each.firm, each.pot, each.account_class), set()).update(each.positions)
+    return frozenset(place for place, ids in held.items() if ids and seen.isdisjoint(ids))
+
+
+def _known(blind: Container[Place], leg: Leg, lost: Lost) -> Lost:
+    """Return a loss without what is not known of it: no requirement or deposit to set it against, or no P&L at all."""
+    if leg.takes_part and leg.place not in blind:
+        return lost
+    return evolve(lost, held=lost.held if leg.takes_part else None, beyond=None, borne={})
 
 
 def _failed(
@@ -271,25 +309,28 @@ def _of_customer(study: Study, unit: tuple[str, str, str], asked: list[Requireme
     mine = [position for position in study.portfolio.positions if position.id in every]
     counted = [position for position in mine if position.id in known and position.product in pnl]
     gained = pnl.pooled([each.product for each in counted], [each.quantity for each in counted])
-    required = max(0.0, math.fsum(each.line.value for each in asked))
-    held = required if given is None else given.get(unit, 0.0)
-    beyond = np.maximum(0.0, -(held + gained))
+    required = known_sum(each.line.amount for each in asked)
+    held = given.get(unit, 0.0) if given is not None else None if required is None else max(0.0, required)
     left_out = tuple(dict.fromkeys(each.product.symbol for each in mine if each not in counted))
     partial = any(each.line.partial for each in asked)
+    if held is None or (mine and not counted):
+        return Lost(*unit, CARRYING_FIRM, held, None, {}, left_out, partial)
+    beyond = np.maximum(0.0, -(held + gained))
     return Lost(*unit, CARRYING_FIRM, held, beyond, {"firm": beyond}, left_out, partial)
 
 
 def together(lost: Iterable[Lost], n: int) -> Lost:
-    """Return the sum of all, scenario by scenario."""
+    """Return the sum of all that are known, scenario by scenario."""
     lost, zero = tuple(lost), np.zeros(n)
     names = dict.fromkeys(name for each in lost for name in each.borne)
+    known = [each.beyond for each in lost if each.beyond is not None]
     return Lost(
         ALL,
         "",
         "",
         "",
-        held=math.fsum(each.held for each in lost),
-        beyond=sum((each.beyond for each in lost), zero),
+        held=known_sum(each.held for each in lost),
+        beyond=sum(known, zero) if known or not lost else None,
         borne={name: sum((each.borne.get(name, zero) for each in lost), zero) for name in names},
         left_out=tuple(dict.fromkeys(symbol for each in lost for symbol in each.left_out)),
         partial=any(each.partial for each in lost),
@@ -307,11 +348,19 @@ def residual_of(lost: Lost, confidence: float, report: Report, *, under: tuple[s
         account_class=lost.account_class,
         pot=lost.pot,
         held=lost.held,
-        expected=float(lost.beyond.mean()),
-        tail=float(tail_mean(lost.beyond, confidence)),
-        worst=float(lost.beyond.max()),
-        frequency=float((lost.beyond > 0.0).mean()),
+        **_measured(lost.beyond, confidence),
         borne_by={name: float(amount.mean()) for name, amount in lost.borne.items()},
         left_out=lost.left_out,
         partial=lost.partial,
     )
+
+
+def _measured(beyond: FloatArray | None, confidence: float) -> dict[str, Any]:
+    if beyond is None:
+        return dict.fromkeys((*MEASURES, "frequency"))
+    return {
+        "expected": float(beyond.mean()),
+        "tail": float(tail_mean(beyond, confidence)),
+        "worst": float(beyond.max()),
+        "frequency": float((beyond > 0.0).mean()),
+    }

@@ -237,7 +237,8 @@ def _places(told: Told, day: str) -> dict[tuple[float, float], list[Record]]:
     """Return the switches of a day by saving and loss in whole dollars, the largest saving first."""
     found: dict[tuple[float, float], list[Record]] = {}
     for row in told.rows("frontier", day=day):
-        found.setdefault((float(round(row["saving"])), float(round(row["residual"]))), []).append(row)
+        if None not in (row["saving"], row["residual"]):  # what is not modelled has no place
+            found.setdefault((float(round(row["saving"])), float(round(row["residual"]))), []).append(row)
     return dict(sorted(found.items(), key=lambda each: (-each[0][0], each[0][1])))
 
 

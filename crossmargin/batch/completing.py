@@ -212,7 +212,7 @@ def _of_shard(ground: _Ground, rows: Rows) -> Reported:
             for gap in _gaps(answer, ground.plan.regimes[n].name, levels):
                 reasons.setdefault(gap, []).append(account)
             if isinstance(answer, Report):
-                made = [(answer.gross(level), answer.credit(level)) for level in levels]
+                made = [(answer.gross(level) or 0.0, answer.credit(level) or 0.0) for level in levels]
                 amounts[account, n, wanted[n]] = made
                 modelled[account, n] = len(_counted(answer) - ground.takes[kind][n])
     return Reported(amounts, tuple((gap, np.array(mine)) for gap, mine in reasons.items()), modelled)

@@ -105,7 +105,8 @@ class Batch:
     def total(self, regime: Regime | str, level: str = "clearing") -> FloatArray:
         """Return requirements less credits of one level, [n_accounts], USD: what `Report.total` says of each.
 
-        Where `whole` says no, the report has more than this.
+        Where `whole` says no, the report has more than this. An account of which nothing is modelled, whose report has
+        no total, stands with 0: `gaps` and `unmodelled` tell.
 
         Raises
         ------

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import math
 from datetime import date
 from importlib import import_module
 from typing import Any, ClassVar, Self
@@ -20,7 +19,7 @@ from crossmargin.errors import InputError, Problem
 from crossmargin.parameters import Read
 from crossmargin.posted import Place
 from crossmargin.records import as_tuple
-from crossmargin.results import Line, total
+from crossmargin.results import Line, known_sum, scaled, total
 
 AMOUNTS = ("required", "market_value", "lendable", "covered", "excess", "deficit", "locked")
 
@@ -28,6 +27,9 @@ AMOUNTS = ("required", "market_value", "lendable", "covered", "excess", "deficit
 @frozen
 class Balance:
     """What one owner has in one pot against what it owes there, USD; every amount is a line that explains itself.
+
+    Where nothing of a requirement is modelled `required`, `covered` and `deficit` have no amount; where no deposit has
+    a known value, and so covers nothing, `market_value`, `lendable`, `excess` and `locked` have none.
 
     Attributes
     ----------
@@ -84,8 +86,10 @@ class Balance:
 
     @property
     def line(self) -> Line:
-        """What is posted and counts, less what is required: above 0 in excess, below in deficit."""
-        return total(str(self.place), (self.excess, Line("less deficit", -self.deficit.value)), memo=self.lines)
+        """What is posted and counts, less what is required: above 0 in excess, below in deficit; None if not known."""
+        parts = (self.excess, scaled("less deficit", -1.0, self.deficit))
+        unknown = [part for part in parts if part.amount is None]  # without one of them nobody knows which prevails
+        return total(str(self.place), unknown or parts, memo=self.lines)
 
     @property
     def lines(self) -> tuple[Line, ...]:
@@ -132,10 +136,10 @@ class CollateralReport:
                 return balance
         raise InputError([Problem("nothing is required or posted there.", str(place))])
 
-    def totals(self, level: str = "clearing") -> dict[str, float]:
-        """Return the sum of each amount over the balances of one level, USD."""
+    def totals(self, level: str = "clearing") -> dict[str, float | None]:
+        """Return the sum of each amount over the balances of one level, USD; None where nothing of it is modelled."""
         mine = [balance for balance in self.balances if balance.level == level]
-        return {name: math.fsum(getattr(balance, name).value for balance in mine) for name in AMOUNTS}
+        return {name: known_sum(getattr(balance, name).amount for balance in mine) for name in AMOUNTS}
 
     def refused(self) -> Decisions:
         """Return the decisions against assets that are not eligible where they lie."""

@@ -27,7 +27,7 @@ from crossmargin.posted import CARRYING_FIRM, HOME_CURRENCY, Asset, Cash, Place,
 from crossmargin.results import Credit, Line, Requirement, largest, not_modelled, scaled, smallest, total
 
 NOTHING = Line("nothing", 0.0)
-_KNOWN = "what is known"
+_COUNTS = "what has a value"
 
 
 def balances(
@@ -185,19 +185,14 @@ def _place(requirement: Requirement, problems: Problems) -> Place | None:
 
 
 def _required(lines: Sequence[Line]) -> Line:
-    net = summed("requirements less credits", lines)
+    net = total("requirements less credits", lines)
     return net if net.value >= 0.0 else largest("required", (net, NOTHING))
 
 
-def summed(name: str, lines: Sequence[Line]) -> Line:
-    """Return the sum of lines; 0, and partial, when every one of them is not modelled."""
+def _counting(name: str, lines: Sequence[Line]) -> Line:
+    """Return what deposits count for: 0, and partial, when none of them has a known value."""
     unknown = bool(lines) and all(line.amount is None for line in lines)
-    return total(name, (*lines, Line(_KNOWN, 0.0)) if unknown else lines)
-
-
-def wholly_unknown(line: Line) -> bool:
-    """Whether a sum is 0 only because none of its parts is modelled."""
-    return any(part.name == _KNOWN for part in line.parts)
+    return total(name, (*lines, Line(_COUNTS, 0.0)) if unknown else lines)
 
 
 def _in_own_box(place: Place) -> bool:
@@ -210,11 +205,13 @@ def _balance(place: Place, need: Line | None, held: Sequence[Posted], book: Book
     values = [book.market_value(each) for each in held]
     worth = [book.lendable(each, value) for each, value in zip(held, values, strict=True)]
     taker = book.schedules.taker(place)
-    lendable = summed("value after haircuts", worth)
+    lendable, unasked = total("value after haircuts", worth), required.amount is None
     counted = (
-        lendable if taker is None else _counted(held, worth, required, terms=_Limits(taker, book.schedules, place))
+        _counting("value that counts", worth)
+        if taker is None
+        else _counted(held, worth, required, terms=_Limits(taker, book.schedules, place))
     )
-    covered = smallest("covered", (required, counted))
+    covered = smallest("covered", (required,) if unasked else (required, counted))
     used = scaled("less covered", -1.0, covered)
     made = Balance(
         level=place.level,
@@ -223,14 +220,16 @@ def _balance(place: Place, need: Line | None, held: Sequence[Posted], book: Book
         pot=place.pot,
         account_class=place.account_class,
         required=required,
-        market_value=summed("market value", values),
+        market_value=total("market value", values),
         lendable=lendable,
         covered=covered,
-        excess=total("excess", (lendable, used)),
+        excess=total("excess", (lendable,) if lendable.amount is None else (lendable, used)),
         deficit=total("deficit", (required, used)),
         locked=NOTHING,
         schedules=() if taker is None else taker.schedules,
     )
+    if made.excess.amount is None:
+        return evolve(made, locked=total("locked", (made.excess,)))
     kept = _kept(made, taker, book.schedules)
     return evolve(made, locked=largest("locked", kept)) if kept else made
 
@@ -284,7 +283,7 @@ def _counted(held: Sequence[Posted], worth: Sequence[Line], required: Line, *, t
     share, reads = terms.cash_share
     if share and parts:
         parts = _beside_cash(parts, scaled("share that need not be cash", 1.0 - share, required, reads=reads))
-    counted = summed("value that counts", [part.line for part in parts])
+    counted = _counting("value that counts", [part.line for part in parts])
     return _with_target(counted, parts, required, terms=terms)
 
 
@@ -319,7 +318,7 @@ def limit_line(limit: Limit, required: Line) -> Line:
 
 def _capped(name: str, parts: Sequence[_Part], cap: Line) -> _Part:
     assets = tuple(each for part in parts for each in part.assets)
-    return _Part(assets, smallest(name, (summed(name, [part.line for part in parts]), cap)))
+    return _Part(assets, smallest(name, (_counting(name, [part.line for part in parts]), cap)))
 
 
 def _beside_cash(parts: list[_Part], cap: Line) -> list[_Part]:
@@ -345,7 +344,7 @@ def _with_target(counted: Line, parts: Sequence[_Part], required: Line, *, terms
 def _kept(balance: Balance, taker: Taker | None, schedules: Schedules) -> list[Line]:
     """Return the excess that may not leave whatever the walls: below a minimum, or where nobody knows what is owed."""
     reasons = []
-    if wholly_unknown(balance.required):
+    if balance.required.amount is None:
         reasons.append(scaled("requirement not known", 1.0, balance.excess))
     for row, reads in schedules.rows(taker, "minimum_deposit") if taker else ():
         if row["account_class"] == balance.account_class:

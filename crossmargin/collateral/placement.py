@@ -15,7 +15,7 @@ import numpy as np
 from attrs import frozen
 
 from crossmargin.collateral.balance import CollateralReport
-from crossmargin.collateral.covering import Book, cash_share_of, issuer_of, wholly_unknown
+from crossmargin.collateral.covering import Book, cash_share_of, issuer_of
 from crossmargin.collateral.linear import IntArray, Programme, Solution
 from crossmargin.collateral.schedules import Limit, Taker
 from crossmargin.collateral.walls import Walls
@@ -105,7 +105,7 @@ def sources_of(holdings: Iterable[Posted], book: Book, before: CollateralReport,
     for each in holdings:
         if each.passed_on:
             passed[each.passed_on].append(each.quantity)
-    unknown = {balance.place for balance in before.balances if wholly_unknown(balance.required)}
+    unknown = {balance.place for balance in before.balances if balance.required.amount is None}
     found = []
     for each in holdings:
         price = book.values.get(each.asset)

@@ -122,7 +122,8 @@ def _debit(item: _Debit, posted: Sequence[Posted]) -> Line:
     for balance in item.balances:
         counted = [part for part in balance.lendable.parts if _counts(by_id.get(part.name), item)]
         deposit = total("on deposit", [part for part in counted if part.amount is not None])
-        lines.append(smallest(str(balance.place), (balance.required, deposit)))
+        known = balance.required.amount is not None  # no more than is required: of what nobody knows, nothing is known
+        lines.append(smallest(str(balance.place), (balance.required, deposit) if known else (balance.required,)))
     return total(item.name, lines)
 
 

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from crossmargin.collateral.balance import AMOUNTS, Balance, CollateralReport
-from crossmargin.collateral.covering import wholly_unknown
 from crossmargin.markup import fragment
 from crossmargin.posted import Posted
+from crossmargin.results import Line
 from crossmargin.tables import BESIDES, LEVEL_TITLES, PROPOSED, Section, money, sections_html, sections_text
 
 _PLACE = ("pot", "owner", "firm", "class")
-_OF_REQUIRED = ("covered", "deficit")  # nobody knows them where nobody knows what is required
 _AMOUNTS = tuple(name.replace("_", " ") for name in AMOUNTS)
 
 
@@ -52,17 +51,16 @@ def _balances(report: CollateralReport, level: str) -> Section:
 
 
 def _amount(balance: Balance, name: str) -> str:
-    line = getattr(balance, name)
-    unknown = wholly_unknown(line) or (name in _OF_REQUIRED and wholly_unknown(balance.required))
-    return money(None if unknown else line.amount) + ("*" if line.partial else "")
+    return _starred([getattr(balance, name)], getattr(balance, name).amount)
 
 
-def _sum(balances: Iterable[Balance], name: str, amount: float) -> str:
-    """Return the sum of a column, starred where a part leaves something out; unknown where every part is."""
-    shown = {_amount(balance, name) for balance in balances}
-    if len(shown) == 1 and (only := next(iter(shown))).startswith(money(None)):
-        return only
-    return money(amount) + ("*" if any(each.endswith("*") for each in shown) else "")
+def _sum(balances: Iterable[Balance], name: str, amount: float | None) -> str:
+    return _starred([getattr(balance, name) for balance in balances], amount)
+
+
+def _starred(lines: Iterable[Line], amount: float | None) -> str:
+    """Return what lines come to, with a star where one of them leaves something out."""
+    return money(amount) + ("*" if any(line.partial for line in lines) else "")
 
 
 def _place(balance: Balance) -> tuple[str, str, str, str]:

@@ -13,7 +13,6 @@ from attrs import frozen
 
 from crossmargin.accounts import InsolvencyRegime
 from crossmargin.collateral.balance import Balance, CollateralReport
-from crossmargin.collateral.covering import wholly_unknown
 from crossmargin.plots.style import (
     AROUND,
     BLACK,
@@ -59,8 +58,8 @@ def pots(report: CollateralReport) -> Any:
     """Draw every place as one bar, by the law under which it is wound up when the firm fails.
 
     A bar is what is covered, then what is missing, or what is posted beyond: free, locked, lost to haircuts. A black
-    mark shows what is required; behind the bar stands a question mark for a requirement that is wholly unknown, a star
-    for one that leaves something out. Each level has a panel of its own, for levels never add.
+    mark shows what is required; behind the bar stands a question mark for what is wholly unknown, a star
+    where something is left out. Each level has a panel of its own, for levels never add.
 
     Parameters
     ----------
@@ -153,8 +152,11 @@ def _bar(axis: Any, place: int, balance: Balance, scale: float) -> None:
 def _said(balance: Balance, scale: float) -> str:
     """Return what is written behind a bar: required against posted, and whether something is left out."""
     star = "*" if balance.partial else ""
-    required = "?" if wholly_unknown(balance.required) else f"{balance.required.value / scale:,.2f}{star}"
-    return f"{balance.lendable.value / scale:,.2f} for {required}"
+    required, posted = (
+        "?" if line.amount is None else f"{line.amount / scale:,.2f}{mark}"
+        for line, mark in ((balance.required, star), (balance.lendable, ""))
+    )
+    return f"{posted} for {required}"
 
 
 def _handles() -> Iterator[Any]:

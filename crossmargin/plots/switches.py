@@ -12,7 +12,7 @@ from math import isfinite
 from typing import Any
 
 from crossmargin.analysis.protection import Frontier, Point
-from crossmargin.errors import Problems
+from crossmargin.errors import Problems, listed
 from crossmargin.plots.style import BLACK, BLUE, GREY, PALE, STYLE, WIDTH, drawing, named, standing, unit_of
 
 _SIDES = ((-1, 1), (1, -1), (1, 1), (-1, -1), (1, 0), (-1, 0), (0, 1), (0, -1))
@@ -21,6 +21,8 @@ _REACHES = range(6, 300, 12)  # points between a mark and its label
 
 def frontier(found: Frontier, *, as_of: date | None = None) -> Any:
     """Draw what each switch saves against the loss that it leaves uncovered; the points that no other beats are joined.
+
+    A switch of which the one or the other is not modelled has no place there, and stands in the title.
 
     Parameters
     ----------
@@ -40,8 +42,9 @@ def frontier(found: Frontier, *, as_of: date | None = None) -> Any:
     """
     mpl, figure_of = drawing(found=(found, Frontier, "Give what analysis.protection.frontier returned."))
     _check_points(found.points)
-    across, along = unit_of(each.saving for each in found.points)
-    up, above = unit_of(each.residual for each in found.points)
+    known = [(each, *place) for each in found.points if (place := _place(each))]
+    across, along = unit_of(saving for _, saving, _ in known)
+    up, above = unit_of(residual for *_, residual in known)
     with mpl.rc_context(STYLE):
         figure = figure_of(figsize=(WIDTH, 5.0))
         figure.subplots_adjust(left=0.08, right=0.98, bottom=0.19, top=0.87)
@@ -49,26 +52,31 @@ def frontier(found: Frontier, *, as_of: date | None = None) -> Any:
         axis.spines["left"].set_visible(True)
         axis.grid(color=PALE, linewidth=0.6)
         axis.set(xlabel=f"saving, {along}", ylabel=f"{found.measure} loss beyond margin, {above}")
-        best = [(each.saving / across, each.residual / up) for each in found.efficient]
+        best = sorted((saving / across, residual / up) for each, saving, residual in known if each.efficient)
         axis.plot(*zip(*best, strict=True) if best else ([], []), color=BLUE, linewidth=1.2, zorder=2)
         names: dict[tuple[float, float], list[str]] = {}
-        for each in found.points:
-            place = each.saving / across, each.residual / up
+        for each, saving, residual in known:
+            place = saving / across, residual / up
             axis.plot(*place, **_mark(efficient=each.efficient, proposed=each.status == "proposed"))
             names.setdefault(place, []).append(named(each.name, each.status))
         axis.margins(x=0.12, y=0.15)
         _label_points(figure, axis, {place: ", ".join(said) for place, said in names.items()}, best)
         figure.suptitle(_frontier_title(found, as_of or found.as_of), x=0.01, ha="left", fontsize=10)
-        figure.legend(handles=[*_marks(found.points)], loc="lower center", ncols=3, frameon=False)
+        figure.legend(handles=[*_marks([each for each, *_ in known])], loc="lower center", ncols=3, frameon=False)
     return figure
 
 
 def _check_points(points: Iterable[Point]) -> None:
     problems = Problems()
     for each in points:
-        if not (isfinite(each.saving) and isfinite(each.residual)):
+        if not all(isfinite(place) for place in _place(each)):
             problems.add("is not finite.", where=f"point {each.name!r}", fix="Leave it out, or calculate it anew.")
     problems.raise_if_any("No frontier can be drawn")
+
+
+def _place(point: Point) -> tuple[()] | tuple[float, float]:
+    """Return saving and residual of a point, nothing where one of them is not modelled."""
+    return () if point.saving is None or point.residual is None else (point.saving, point.residual)
 
 
 def _mark(*, efficient: bool, proposed: bool) -> dict[str, Any]:
@@ -130,4 +138,6 @@ def _frontier_title(found: Frontier, as_of: date | None) -> str:
     day = f", {as_of}" if as_of else ""
     first = f"Savings against loss beyond margin{day}: {found.default} default, {found.scenarios} scenarios"
     status = standing(each.status for each in found.points).strip(" ()")
-    return f"{first}\nRegimes {status}; a switch may overlay rules of its own." if found.points else first
+    unknown = [each.name for each in found.points if not _place(each)]
+    apart = f" Not modelled: {listed(unknown)}." if unknown else ""
+    return f"{first}\nRegimes {status}; a switch may overlay rules of its own.{apart}" if found.points else first

@@ -69,7 +69,7 @@ def regimes(comparison: Comparison) -> Any:
     levels = [level for level in LEVEL_TITLES if any(level in report.levels for report in reports)]
     asked = {level: [_by_pot(report, level) for report in reports] for level in levels}
     looks = _pot_looks(row for rows in asked.values() for row in rows)
-    scale, unit = unit_of(report.total(level) for report in reports for level in levels)
+    scale, unit = unit_of(report.total(level) or 0.0 for report in reports for level in levels)
     with mpl.rc_context(STYLE):
         height = max(1, len(levels)) * (0.35 + 0.4 * max(1, len(reports))) + AROUND
         figure = figure_of(figsize=(WIDTH, height), layout="constrained")

@@ -221,15 +221,17 @@ def _speculates(terms: HouseTerms, owner: str) -> bool:
 
 def _under_the_rules(asked: Iterable[Requirement]) -> Line:
     """Return the requirements of one account as inputs: their own trees stand where they are reported."""
-    lines = [Line(f"{each.pot}: {each.ruleset}, as above", each.line.value) for each in asked]
+    known = [(f"{each.pot}: {each.ruleset}, as above", each.line.amount) for each in asked]
+    lines = [Line(name, amount) for name, amount in known if amount is not None]
     gaps = [not_modelled("the rest", "a requirement leaves something out")] * any(each.line.partial for each in asked)
     return total("asked by the rules", [*lines, *gaps])
 
 
 def _beside(asked: Sequence[Requirement], base: Line, line: Line) -> Requirement:
-    """Return what house terms ask beyond the rules, as a requirement of its own."""
+    """Return what house terms ask beyond the rules, as a requirement of its own: no figure where these have none."""
     first = asked[0]
-    less = scaled("less what the rules ask", -1.0, Line("asked by the rules, as above", base.value))
+    known = [] if base.amount is None else [Line("asked by the rules, as above", base.amount)]
+    less = [scaled("less what the rules ask", -1.0, whole) for whole in known]
     positions = tuple(dict.fromkeys(id for each in asked for id in each.positions))
     return evolve(
         first,
@@ -237,5 +239,5 @@ def _beside(asked: Sequence[Requirement], base: Line, line: Line) -> Requirement
         pot=first.firm,
         ruleset="house_overlay",
         positions=positions,
-        line=total("house terms", [line, less]),
+        line=total("house terms", [line, *less]),
     )

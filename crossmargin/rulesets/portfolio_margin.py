@@ -22,7 +22,7 @@ from crossmargin.offset_groups import GroupCharge, class_charge, offset_charge
 from crossmargin.parameters import Read, Reader
 from crossmargin.portfolio import Pool
 from crossmargin.pricing.portfolio_grid import concentration_shock
-from crossmargin.results import Line, largest, not_modelled, scaled, total
+from crossmargin.results import Line, known_sum, largest, not_modelled, scaled, total, total_line
 from crossmargin.scenarios import ScenarioSpec
 from crossmargin.underlyings import ticker_held
 
@@ -53,10 +53,18 @@ def requirement(pool: Pool, inputs: Inputs, p: Reader) -> Line:
     )
     others = [position for position in pool.positions if not ticker_held(position.product)]
     gaps = [*house_gaps, *unmodelled(others, "hangs on no share, fund or index")]
-    gross, net = (math.fsum(amounts) for amounts in ([c.gross for c in charges], [c.line.value for c in charges]))
-    memo = [Line("gross requirement", gross), Line("credit", net - gross), Line("net requirement", net)]
     note = "; ".join(f"house range of {name}: -{down:.2%} to +{up:.2%}" for name, (down, up) in own.items())
-    return total("portfolio_margin requirement", [*(charge.line for charge in charges), *gaps], memo=memo, note=note)
+    line = total("portfolio_margin requirement", [*(charge.line for charge in charges), *gaps], note=note)
+    return evolve(line, memo=_beside(line, known_sum(charge.gross for charge in charges)))
+
+
+def _beside(net: Line, gross: float | None) -> list[Line]:
+    """Return gross, credit and net as they are shown beside a requirement: not modelled, or partial, where it is."""
+    missing = [line for line in net.walk() if line.how == "not_modelled"]
+    less = None if net.amount is None or gross is None else net.amount - gross
+    told = {"gross requirement": gross, "credit": less, "net requirement": net.amount}
+    known = {name: [] if less is None or amount is None else [Line(name, amount)] for name, amount in told.items()}
+    return [total_line(name, [*mine, *missing]) for name, mine in known.items()]
 
 
 def firm_limit(requirements: float, net_capital: float, p: Reader) -> Line:

@@ -1,24 +1,25 @@
 """Laws that every engine should keep, whatever its model; each raises `AssertionError` with the figures that break it.
 
-An engine takes a portfolio and a market and returns what is asked for in all, USD. `LAWS` holds them by name. A law
-that a book cannot try (one owner only, say) passes.
+An engine takes a portfolio and a market and returns what is asked for in all, USD, or None where it models nothing of
+what is held. `LAWS` holds them by name. A law that a book cannot try (one owner only, say) passes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from math import fsum, isclose, isfinite
+from math import isclose, isfinite
 from numbers import Real
 from types import MappingProxyType
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from attrs import evolve
 
 from crossmargin.market import Market
 from crossmargin.portfolio import Portfolio, Position
+from crossmargin.results import known_sum
 
-Engine: TypeAlias = Callable[[Portfolio, Market], float]
+Engine: TypeAlias = Callable[[Portfolio, Market], float | None]
 Law: TypeAlias = Callable[[Engine, Portfolio, Market], None]
 
 _RELATIVE, _CENT = 1e-9, 0.01
@@ -32,8 +33,8 @@ def nothing_asks_nothing(engine: Engine, portfolio: Portfolio, market: Market) -
 def never_negative(engine: Engine, portfolio: Portfolio, market: Market) -> None:
     """Hold that what is asked for is finite and not below zero."""
     asked = _asked(engine, portfolio, market)
-    assert isfinite(asked), f"the book asks for {asked}"
-    assert asked >= -_CENT, f"the book asks for {asked:,.2f}: a requirement is not negative"
+    assert asked is None or isfinite(asked), f"the book asks for {asked}"
+    assert asked is None or asked >= -_CENT, f"the book asks for {asked:,.2f}: a requirement is not negative"
 
 
 def order_does_not_matter(engine: Engine, portfolio: Portfolio, market: Market) -> None:
@@ -64,7 +65,7 @@ def owners_never_net(engine: Engine, portfolio: Portfolio, market: Market) -> No
         )
         for owner in owners
     ]
-    _same(_asked(engine, portfolio, market), fsum(alone), "all owners together, against each alone")
+    _same(_asked(engine, portfolio, market), known_sum(alone), "all owners together, against each alone")
 
 
 def asking_twice_gives_the_same(engine: Engine, portfolio: Portfolio, market: Market) -> None:
@@ -89,11 +90,12 @@ LAWS: Mapping[str, Law] = MappingProxyType(
 )
 
 
-def _asked(engine: Engine, portfolio: Portfolio, market: Market) -> float:
-    asked = engine(portfolio, market)
-    number = isinstance(asked, Real | Decimal)
-    assert number, f"the engine returns {type(asked).__name__}, not a number: of a report take its total()"
-    return asked
+def _asked(engine: Engine, portfolio: Portfolio, market: Market) -> float | None:
+    asked: Any = engine(portfolio, market)
+    fine = isinstance(asked, Real | Decimal) or (asked is None and bool(portfolio.positions))
+    assert fine, f"the engine returns {type(asked).__name__}, not a number: of a report take its total()"
+    answer: float | None = asked
+    return answer
 
 
 def _with(portfolio: Portfolio, positions: Iterable[Position]) -> Portfolio:
@@ -110,6 +112,13 @@ def _halves(positions: Iterable[Position]) -> Iterable[Position]:
             yield each
 
 
-def _same(got: float, expected: float, what: str) -> None:
-    fine = isclose(got, expected, rel_tol=_RELATIVE, abs_tol=_CENT)
-    assert fine, f"{what}: {got:,.2f}, and not {expected:,.2f}"
+def _same(got: float | None, expected: float | None, what: str) -> None:
+    if got is None or expected is None:
+        assert got is expected, f"{what}: {_shown(got)}, and not {_shown(expected)}"
+    else:
+        fine = isclose(got, expected, rel_tol=_RELATIVE, abs_tol=_CENT)
+        assert fine, f"{what}: {got:,.2f}, and not {expected:,.2f}"
+
+
+def _shown(asked: float | None) -> str:
+    return "not modelled" if asked is None else f"{asked:,.2f}"

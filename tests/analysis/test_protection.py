@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from attrs import evolve
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -28,7 +29,7 @@ from crossmargin.portfolio import Portfolio, Position
 from crossmargin.posted import CARRYING_FIRM, Cash, Posted
 from crossmargin.regimes import CROSS_MARGIN, HARMONIZED, SILOED
 from crossmargin.registry import rules as rule
-from crossmargin.samples import group
+from crossmargin.samples import equity_options, group
 from tests.health import test_rules as health
 from tests.properties.strategies import FRN, SETTLES, ZN, basis, book, holdings, market
 
@@ -148,9 +149,10 @@ def test_along_the_frontier_residual_loss_never_falls(held, measure, default):
     switches = [Switch(each.name, each) for each in THREE] + [Switch("half", CROSS_MARGIN, [cap(0.5)])]
     drawn = frontier(book(*held), market(), switches, measure=measure, default=default)
     best = drawn.efficient
-    assert best
+    known = [each for each in drawn.points if None not in (each.saving, each.residual)]
+    assert bool(best) == bool(known), "what is not modelled neither beats nor is beaten"
     assert [each.residual for each in best] == sorted(each.residual for each in best)
-    for point in drawn.points:
+    for point in known:
         beaten = any(each.saving >= point.saving and each.residual <= point.residual for each in best)
         assert beaten  # by itself, where nothing else does
 
@@ -247,7 +249,39 @@ def test_what_has_no_requirement_or_no_p_and_l_is_named_and_takes_no_part():
     assert any("see `partial`" in note for note in found.notes)
     portfolio, sample = group()
     shares = rows(protection(portfolio, sample, [SILOED]), "siloed")["MERIDIAN", "OCC"]
-    assert (shares.partial, shares.worst) == (True, 0.0)
+    assert (shares.partial, shares.held, shares.worst, shares.borne_by) == (True, None, None, {}), "never a silent zero"
+
+
+def test_a_book_of_which_nothing_is_modelled_has_no_losses_no_margin_and_no_place_on_the_frontier():
+    portfolio, sample = equity_options()
+    bare = evolve(sample, prices={}, underlyings={})
+    found = protection(portfolio, bare, [SILOED])
+    figures = ("held", *MEASURES, "frequency", "borne_by_firm", "borne_by_clearing_house")
+    assert {record[name] for record in found.to_records() for name in figures} == {None}
+    assert "0.00" not in str(found)
+    assert "not modelled" in str(found)
+    drawn = frontier(portfolio, bare, [Switch("s", SILOED), Switch("x", CROSS_MARGIN)])
+    assert {(each.margin, each.saving, each.residual, each.efficient) for each in drawn.points} == {
+        (None, None, None, False)
+    }
+    assert drawn.efficient == ()
+    assert "0.00" not in str(drawn)
+    pytest.importorskip("matplotlib")
+    (said,) = [text.get_text() for text in drawn.plot().texts]
+    assert "Not modelled: s, x." in said
+
+
+def test_unknown_names_are_refused_whatever_is_held():
+    nobody = {"receivers": {"ALFA": "DUALL"}}
+    with pytest.raises(InputError) as caught:
+        protection(book(), market(), [SILOED], **nobody)
+    assert "Did you mean 'ALPHA'" in str(caught.value)
+    assert "unknown firm 'DUALL'" in str(caught.value)
+    stranger = Posted("p", "ALFA", "DUAL", CARRYING_FIRM, "CFTC_4D_AB", Cash(), 1.0)
+    with pytest.raises(InputError, match="ALFA"):
+        protection(book(), market(), [SILOED], posted=[stranger])
+    with pytest.raises(InputError, match="Did you mean 'siloed'"):
+        protection(book(), market(), [SILOED]).total("silo")
 
 
 def test_what_is_posted_at_the_firm_is_what_it_can_take():
@@ -268,7 +302,7 @@ def test_a_stress_period_outside_the_history_is_said():
     found = protection(BOOK, market(), [SILOED], rules=[never])
     assert {row.scenarios for row in found.rows} == {"historical", "filtered"}
     assert any("scenarios left out" in note for note in found.notes)
-    with pytest.raises(InputError, match="no residual of siloed, stress, leg"):
+    with pytest.raises(InputError, match="scenarios: no residual of 'stress'"):
         found.total("siloed", "stress")
     with pytest.raises(InputError, match="no stress scenarios"):
         frontier(BOOK, market(), [Switch("s", SILOED)], scenarios="stress", rules=[never])

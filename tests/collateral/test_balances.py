@@ -127,7 +127,8 @@ def test_own_paper_counts_nothing():
 
 def test_what_has_no_price_counts_nothing_and_is_named():
     balance = one([need(100.0)], [posted("x", UNPRICED, 10.0)])
-    assert amounts(balance)[:6] == (100.0, 0.0, 0.0, 0.0, 0.0, 100.0)
+    assert amounts(balance) == (100.0, None, None, 0.0, None, 100.0, None)
+    assert balance.line.amount is None, "nobody knows whether it is in excess"
     assert balance.partial
     report = balances([need(100.0)], [], [posted("x", UNPRICED, 10.0), posted("c", USD, 30.0)], market())
     assert report.balances[0].deficit.amount == 70.0
@@ -285,7 +286,8 @@ def test_a_requirement_known_in_part_is_partial_and_one_not_known_locks():
     assert (balance.required.amount, balance.excess.amount, balance.locked.amount) == (40.0, 60.0, 0.0)
     assert balance.partial
     nothing = one([need(0, line=not_modelled("requirement", "no model"))], [posted("c", USD, 100.0)])
-    assert (nothing.required.amount, nothing.deficit.amount, nothing.locked.amount) == (0.0, 0.0, 100.0)
+    assert amounts(nothing) == (None, 100.0, 100.0, None, 100.0, None, 100.0)
+    assert nothing.line.amount is None
 
 
 # ------------------------------------------------------------------------------------- problems and records
@@ -355,6 +357,10 @@ def test_the_amounts_hold_together(asked, held):
     report = balances(made_needs(asked), [], made_held(held), market())
     for balance in report.balances:
         required, worth, lendable, covered, excess, deficit, stuck = amounts(balance)
+        assert (lendable is None) == (excess is None) == (stuck is None)
+        if lendable is None:
+            assert (covered, deficit) == (0.0, required), "what has no value covers nothing"
+            continue
         assert min(required, worth, lendable, covered, excess, deficit, stuck) >= 0.0
         assert lendable <= worth
         assert covered <= min(required, lendable)
@@ -382,7 +388,26 @@ def test_order_and_splitting_change_nothing(asked, held, random):
     other = {each.place: amounts(each) for each in balances(asked[::-1], [], halves, market()).balances}
     assert one_way.keys() == other.keys()
     for where, expected in one_way.items():
-        assert other[where] == pytest.approx(expected, rel=1e-9, abs=1e-6)
+        for one, two in zip(other[where], expected, strict=True):
+            assert one is two is None or one == pytest.approx(two, rel=1e-9, abs=1e-6)
+
+
+@given(st.lists(st.tuples(st.one_of(st.none(), AMOUNTS), PLACES), max_size=6), HELD)
+def test_a_total_is_a_number_only_if_some_part_of_it_is_modelled(asked, held):
+    lines = [Line("r", amount) if amount is not None else not_modelled("r", "no model") for amount, _ in asked]
+    made = [
+        evolve(each, line=line) for each, line in zip(made_needs([(1.0, at) for _, at in asked]), lines, strict=True)
+    ]
+    report = balances(made, [], made_held(held), market())
+    for level in ("clearing", "customer"):
+        mine = [each for each in report.balances if each.level == level]
+        for name, amount in report.totals(level).items():
+            known = [line.amount for each in mine if (line := getattr(each, name)).amount is not None]
+            assert amount == (math.fsum(known) if known or not mine else None)
+            assert ("not modelled" in str(report)) or amount is not None
+    records = report.to_records()
+    assert [record["required"] for record in records] == [each.required.amount for each in report.balances]
+    assert CollateralReport.from_json(report.to_json()) == report
 
 
 @given(NEEDS, HELD)

@@ -6,6 +6,7 @@ customers and accounts. `papers` and `holdings` draw books.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from datetime import date
 from functools import cache
@@ -154,6 +155,16 @@ few = settings(max_examples=max(1, settings().max_examples // 6))  # a law that 
 
 faces = st.integers(-200, 200).filter(bool).map(lambda millions: millions * 1e6)
 contracts = st.integers(-2000, 2000).filter(bool).map(float)
+
+
+def as_much(one: float | None, other: float | None, *, rel_tol: float = 1e-9) -> bool:
+    """Return whether two totals are the same; one of which nothing is modelled is None."""
+    return one is other if one is None or other is None else math.isclose(one, other, rel_tol=rel_tol, abs_tol=1e-6)
+
+
+def alike(left: dict, right: dict, *, rel_tol: float = 1e-9) -> bool:
+    """Return whether both have the same totals under the same keys."""
+    return left.keys() == right.keys() and all(as_much(left[key], right[key], rel_tol=rel_tol) for key in left)
 
 
 def quantity_of(product) -> st.SearchStrategy[float]:

@@ -53,7 +53,7 @@ def test_nor_does_a_programme_or_proposal_without_its_limits(held):
     for plain, whole in zip(
         *(compare(book(*held), market(), regimes, rules=rules).reports for rules in (off, ())), strict=True
     ):
-        assert plain.total() <= whole.total() * SLACK + 1e-6, whole.regime
+        assert (plain.total() or 0.0) <= (whole.total() or 0.0) * SLACK + 1e-6, whole.regime
 
 
 @pytest.mark.parametrize("id", FLOORED)

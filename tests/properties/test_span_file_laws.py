@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from crossmargin.errors import CrossMarginError, InputError
@@ -217,13 +217,11 @@ def edited(data, changes):
 
 
 @given(edits, st.sampled_from([POSITIONAL, XML.encode()]))
-@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_a_file_with_any_places_changed(changes, whole):
     survives(edited(whole, changes))
 
 
 @given(st.floats(0, 1), edits, st.sampled_from([POSITIONAL, XML.encode()]))
-@settings(suppress_health_check=[HealthCheck.too_slow])
 def test_a_packed_file_cut_or_changed_anywhere(share, changes, whole):
     packed = gzip.compress(whole)
     survives(packed[: int(share * len(packed))])

@@ -124,6 +124,17 @@ def test_what_the_rules_leave_out_stays_visible():
     assert found.line.partial
 
 
+def test_a_multiple_of_what_is_not_modelled_is_not_modelled():
+    unknown = owed(not_modelled("unknown", "no price"))
+    (found,) = on_top([unknown], reader({"multiplier": 1.5, "speculators": True}))
+    assert found.line.amount is None
+    assert {line.amount for line in found.line.walk() if line.how != "not_modelled"} == {None}, "no 0 stands beside"
+    (found,) = on_top([unknown], reader({"multiplier": 1.5, "add_on": 70.0}))
+    assert (found.line.amount, found.line.partial) == (70.0, True), "an add-on is known by itself"
+    (found,) = on_top([unknown, owed(100.0, pool="q")], reader({"multiplier": 1.5}))
+    assert (found.line.amount, found.line.partial) == (50.0, True)
+
+
 def test_less_than_nothing_is_not_multiplied():
     assert overlay(Line("credit", -10.0), [HouseTerms(multiplier=2.0)]).amount == -10.0
 

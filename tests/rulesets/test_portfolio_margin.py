@@ -211,6 +211,16 @@ def test_what_has_no_model_is_seen():
     assert line.partial
     assert line.value == pytest.approx(1500.0)
     assert line.part("minimum").value == pytest.approx(112.5)
+    assert {beside.partial for beside in line.memo} == {True}, "what stands beside leaves the same out"
+    assert line.memo[2].amount == line.amount
+
+
+def test_beside_what_is_not_modelled_stands_no_amount():
+    warrant = Warrant("IBM", 120.0, AS_OF + timedelta(400))
+    for held in ([(warrant, 5)], [(BILL, 1e6)], [(warrant, 5), (BILL, 1e6)]):
+        line = asked(held)
+        assert {each.amount for each in (line, *line.memo)} == {None}
+        assert [each.name for each in line.memo] == ["gross requirement", "credit", "net requirement"]
 
 
 def test_prices_without_a_volatility_by_overlay():
