@@ -445,6 +445,7 @@ def _run(
     constraints = [LinearConstraint(upper, -np.inf, programme.limits)]
     if len(programme.totals):
         constraints.append(LinearConstraint(equal, programme.totals, programme.totals))
-    options = {"mip_rel_gap": gap} | ({} if time_limit is None else {"time_limit": time_limit})
+    # The presolve of SciPy 1.17.1 calls some of these programmes infeasible, and of others it loses the least cut.
+    options = {"mip_rel_gap": gap, "presolve": False} | ({} if time_limit is None else {"time_limit": time_limit})
     bounds = Bounds(low, high)
     return milp(programme.cost, integrality=programme.whole, bounds=bounds, constraints=constraints, options=options)
