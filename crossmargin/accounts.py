@@ -13,6 +13,7 @@ from typing import Any
 
 from attrs import field, frozen
 
+from crossmargin.errors import InputError, Problem, is_number
 from crossmargin.records import as_frozenset, member, members
 
 
@@ -184,6 +185,11 @@ class Account:
     `cash` marks a cash account, where nothing is bought or sold short on credit. `beneficial_owner` is whose positions
     they are when not the owner's own, as in an omnibus account: one `Account` for each customer behind it. They are
     margined gross, customer by customer, unless the account is `net`; in a programme they always are.
+
+    Raises
+    ------
+    InputError
+        An unknown class or paper, an equity that is no finite number.
     """
 
     id: str
@@ -196,6 +202,11 @@ class Account:
     cash: bool = False
     beneficial_owner: str = ""
     net: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        if self.equity is not None and not is_number(self.equity):
+            where, fix = f"account {self.id!r}, field 'equity'", "Give USD, or leave it out where nobody says."
+            raise InputError([Problem(f"{self.equity!r} is no finite number.", where, fix)])
 
     @property
     def beneficiary(self) -> str:

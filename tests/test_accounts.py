@@ -127,6 +127,13 @@ def test_who_is_guaranteed_is_an_affiliate_and_who_is_beneficial_owner_is_known(
         Portfolio([Firm("F", **firm)], [Customer("FUND")], [Account("a", "F", "F", "CFTC_4D_AB", **account)])
 
 
+@pytest.mark.parametrize("equity", ["5", float("nan"), float("inf"), True])
+def test_an_equity_is_a_number_of_dollars_or_nobody_says(equity):
+    with pytest.raises(InputError, match=r"account 'a', field 'equity': .* is no finite number"):
+        Account("a", "F", "F", "SEC_15C3_3", equity=equity)
+    assert Account("a", "F", "F", "SEC_15C3_3", equity=-1e9).equity == -1e9
+
+
 @given(
     guarantees=st.sets(st.sampled_from(["A", "B", "C"])),
     registrations=st.sets(st.sampled_from(Registration)),
