@@ -201,6 +201,12 @@ def milp_arguments(book: Contracts) -> dict[str, Any]:
 
 def milp_totals(ready: list[dict[str, Any]]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Return the least total of each account by SciPy, USD: no account holds stock, a contract is 100 units."""
+    return np.array([100.0 * _by_milp(each) if each else 0.0 for each in ready])
+
+
+def _by_milp(given: dict[str, Any]) -> float:
+    """Return the least of a programme; SciPy 1.17.1 calls one of these infeasible unless it leaves out its presolve."""
     from scipy.optimize import milp
 
-    return np.array([100.0 * milp(**each).fun if each else 0.0 for each in ready])
+    found = milp(**given)
+    return float(found.fun if found.fun is not None else milp(**given, options={"presolve": False}).fun)
